@@ -1,0 +1,104 @@
+import type { fistpath } from '#proto';
+
+/** Who asks. The namespace `system` is the admin of all. */
+export interface Caller {
+  namespace: string;
+}
+
+export interface NetworkRequest {
+  name: string;
+  netblock: string;
+  provide_dhcp?: boolean;
+  provide_nat?: boolean;
+  provide_dns?: boolean;
+  /** Admin only: create in another namespace. */
+  namespace?: string | null;
+  /** Ask for this VNI (1 to 2^24-1) instead of the lowest free one; 409 when taken. */
+  vxid?: number;
+}
+
+export interface InterfaceRequest {
+  /** uuid, or name where unique in the namespace. */
+  network_uuid: string;
+  /** An IPv4 address, null or absent for any, "none" for no address. */
+  address?: string | null;
+  macaddress?: string | null;
+  model?: string | null;
+  float?: boolean;
+}
+
+export interface InstanceRequest {
+  name: string;
+  cpus: number;
+  memory: number;
+  network: InterfaceRequest[];
+  disk: { size?: number | null; base?: string | null; bus?: string | null; type?: string | null }[];
+  ssh_key?: string | null;
+  user_data?: string | null;
+  namespace?: string | null;
+  video?: { model?: string; memory?: number } | null;
+  placed_on?: string | null;
+  metadata?: Record<string, string>;
+  uefi?: boolean;
+  secure_boot?: boolean;
+  nvram_template?: string | null;
+  side_channels?: string[] | null;
+  machine_type?: string | null;
+  configdrive?: string | null;
+}
+
+export interface EventFilter {
+  event_type?: string | null;
+  limit?: number | null;
+}
+
+/** Objects that carry metadata and events, with the word that events use. */
+export type ObjectType = 'network' | 'instance' | 'interface' | 'node' | 'namespace';
+
+/**
+ * What REST can ask of the controller. Every method throws RequestError; another namespace's object is
+ * 'not-found'. References are uuids, or names where unique in the caller's namespace ('malformed' where ambiguous).
+ * The controller itself writes the `api` events (create, get events, delete …) of each call.
+ */
+export interface Operations {
+  /** Checks a namespace's key in constant time; 'unauthorized' when it does not fit. */
+  authenticate(namespace: string, key: string): Promise<void>;
+  /** False: the namespace is not there any more (a token outlived it). */
+  namespaceExists(namespace: string): Promise<boolean>;
+
+  createNetwork(caller: Caller, request: NetworkRequest): Promise<fistpath.Network>;
+  listNetworks(caller: Caller, options: { all?: boolean }): Promise<fistpath.Network[]>;
+  getNetwork(caller: Caller, reference: string): Promise<fistpath.Network>;
+  /** DELETE_WAIT until the nodes have removed it; 'forbidden' naming the instances while it has interfaces, as the original's API answers. */
+  deleteNetwork(caller: Caller, reference: string): Promise<fistpath.Network>;
+  /** All networks without interfaces of one namespace; returns the uuids on their way out. */
+  deleteNetworks(caller: Caller, options: { confirm?: boolean; namespace?: string | null }): Promise<string[]>;
+  networkInterfaces(caller: Caller, reference: string): Promise<fistpath.Interface[]>;
+  networkAddresses(caller: Caller, reference: string): Promise<fistpath.Reservation[]>;
+
+  createInstance(caller: Caller, request: InstanceRequest): Promise<fistpath.Instance>;
+  listInstances(caller: Caller, options: { all?: boolean }): Promise<fistpath.Instance[]>;
+  getInstance(caller: Caller, reference: string): Promise<fistpath.Instance>;
+  deleteInstance(caller: Caller, reference: string): Promise<fistpath.Instance>;
+  deleteInstances(caller: Caller, options: { confirm?: boolean; namespace?: string | null }): Promise<string[]>;
+  instanceInterfaces(caller: Caller, reference: string): Promise<fistpath.Interface[]>;
+
+  getInterface(caller: Caller, uuid: string): Promise<fistpath.Interface>;
+
+  listNodes(caller: Caller): Promise<fistpath.Node[]>;
+  getNode(caller: Caller, name: string): Promise<fistpath.Node>;
+  /** Admin only. 'conflict' while instances are placed on it. */
+  deleteNode(caller: Caller, name: string): Promise<void>;
+  /** Admin only: the datapath that the node should run ("ebpf" or "kernel"); the node follows at once. */
+  setDatapath(caller: Caller, name: string, mode: string): Promise<fistpath.Node>;
+
+  /** Oldest first. */
+  events(caller: Caller, type: ObjectType, reference: string, filter: EventFilter): Promise<fistpath.Event[]>;
+  getMetadata(caller: Caller, type: ObjectType, reference: string): Promise<Record<string, string>>;
+  setMetadata(caller: Caller, type: ObjectType, reference: string, key: string, value: string): Promise<void>;
+  /** 'not-found' when the key is not there. */
+  deleteMetadata(caller: Caller, type: ObjectType, reference: string, key: string): Promise<void>;
+
+  /** For /readyz and /metrics. */
+  health(): Promise<{ ready: boolean; revision: number; objects: Record<ObjectType, number>; agents: number }>;
+}
