@@ -1,0 +1,101 @@
+import { readFileSync } from 'node:fs';
+import { isIPv4 } from 'node:net';
+import { type Static, Type } from 'typebox';
+import { Value } from 'typebox/value';
+
+export const DEFAULT_CONFIG_FILE = '/etc/fistpath/fistpathd.json';
+export const DEFAULT_STATE_DIRECTORY = '/var/lib/fistpath';
+export const DEFAULT_BPF_DIRECTORY = '/sys/fs/bpf/fistpath';
+
+const Capacity = Type.Integer({ minimum: 1, maximum: 1 << 24 });
+
+/** Entries each map can hold. Chosen at the first load; a later change needs the maps recreated. */
+const MapSizes = Type.Object(
+  {
+    ports: Type.Optional(Capacity),
+    fdb: Type.Optional(Capacity),
+    networks: Type.Optional(Capacity),
+    members: Type.Optional(Capacity),
+    nexthops: Type.Optional(Capacity),
+  },
+  { additionalProperties: false },
+);
+
+const Config = Type.Object(
+  {
+    node: Type.String({ pattern: '^[A-Za-z0-9][A-Za-z0-9.-]{0,62}$' }),
+    roles: Type.Array(Type.Union([Type.Literal('controller'), Type.Literal('agent')]), { minItems: 1 }),
+    network_node: Type.Boolean({ default: false }),
+    hypervisor: Type.Boolean({ default: true }),
+    state_directory: Type.String({ default: DEFAULT_STATE_DIRECTORY }),
+    bpf_directory: Type.String({ default: DEFAULT_BPF_DIRECTORY }),
+    underlay: Type.Object({ device: Type.String(), address: Type.String() }, { additionalProperties: false }),
+    vxlan_port: Type.Integer({ minimum: 1, maximum: 65535, default: 4789 }),
+    /** A ceiling: "kernel" keeps this node on the kernel path whatever the controller asks for. */
+    datapath: Type.Union([Type.Literal('ebpf'), Type.Literal('kernel')], { default: 'ebpf' }),
+    underlay_hook: Type.Union([Type.Literal('tc'), Type.Literal('xdp')], { default: 'tc' }),
+    port_kind: Type.Union([Type.Literal('tap'), Type.Literal('netns')], { default: 'tap' }),
+    controllers: Type.Array(Type.String({ pattern: '^[^:]+:[0-9]+$' }), { minItems: 1 }),
+    listen: Type.Object(
+      {
+        rest: Type.String({ default: '127.0.0.1:13000' }),
+        unix: Type.String({ default: '/run/fistpath/api.sock' }),
+        agents: Type.String({ default: '127.0.0.1:13001' }),
+      },
+      { additionalProperties: false, default: {} },
+    ),
+    bootstrap_key_file: Type.Optional(Type.String()),
+    floating_pool: Type.Union([Type.String(), Type.Null()], { default: null }),
+    map_sizes: Type.Intersect([MapSizes], { default: {} }),
+    log_level: Type.Union(
+      [Type.Literal('debug'), Type.Literal('info'), Type.Literal('warn'), Type.Literal('error')],
+      { default: 'info' },
+    ),
+  },
+  { additionalProperties: false },
+);
+
+export type Config = Static<typeof Config>;
+
+/** Reads and checks the daemon's configuration. Throws an Error that names the file, the field and what is wrong. */
+export function readConfig(file: string): Config {
+  let text: string;
+  try {
+    text = readFileSync(file, 'utf8');
+  } catch (error) {
+    throw new Error(`configuration ${file} can't be read: ${(error as Error).message}`);
+  }
+  return parseConfig(text, file);
+}
+
+/** The same for a text; `file` is for messages only. */
+export function parseConfig(text: string, file: string): Config {
+  let given: unknown;
+  try {
+    given = JSON.parse(text);
+  } catch (error) {
+    throw new Error(`configuration ${file} is no JSON: ${(error as Error).message}`);
+  }
+  const value = Value.Default(Config, given);
+  const first = Value.Errors(Config, value)[0];
+  if (first !== undefined) {
+    const what = first.keyword === 'boolean' ? 'is no known field' : first.message;
+    throw new Error(`configuration ${file}: ${first.instancePath || 'it'} ${what}`);
+  }
+  const config = value as Config;
+  if (!isIPv4(config.underlay.address)) {
+    throw new Error(`configuration ${file}: /underlay/address is no IPv4 address: ${config.underlay.address}`);
+  }
+  if (config.roles.includes('controller') && config.bootstrap_key_file === undefined) {
+    throw new Error(
+      `configuration ${file}: a controller needs bootstrap_key_file, a file with the first key of namespace "system"`,
+    );
+  }
+  return config;
+}
+
+/** Splits "host:port". */
+export function hostAndPort(text: string): { host: string; port: number } {
+  const at = text.lastIndexOf(':');
+  return { host: text.slice(0, at), port: Number(text.slice(at + 1)) };
+}
