@@ -1,0 +1,49 @@
+/**
+ * A test run looks devices up in the caller's network namespace, so it happens in a child process with a namespace of
+ * its own: nothing to clean up afterwards, nothing of the machine's touched.
+ */
+import { execFileSync, spawn } from 'node:child_process';
+import { readFileSync } from 'node:fs';
+import { fileURLToPath } from 'node:url';
+import { DEVICE_BASE, DEVICES } from './world.ts';
+
+/**
+ * Runs a script of this folder in new network and mount namespaces, with the request as JSON on its
+ * standard input, and resolves to the JSON it prints. Rejects with its error output when it fails or takes more than `seconds`.
+ */
+export function inChild<T>(script: string, request: unknown, seconds: number): Promise<T> {
+  const path = fileURLToPath(new URL(script, import.meta.url));
+  const command = ['-n', '-m', process.execPath, '--import', 'tsx', path];
+  const child = spawn('unshare', command, { timeout: seconds * 1000 });
+  child.stdin.end(JSON.stringify(request));
+  return new Promise((resolve, reject) => {
+    let [output, errors] = ['', ''];
+    child.stdout.on('data', (text) => {
+      output += text;
+    });
+    child.stderr.on('data', (text) => {
+      errors += text;
+    });
+    child.on('error', reject);
+    child.on('close', (status, signal) => {
+      if (status === 0) resolve(JSON.parse(output) as T);
+      else
+        reject(
+          new Error(
+            `${script} ${JSON.stringify(request)} ended with ${signal ?? status}:\n${errors}${output}`,
+          ),
+        );
+    });
+  });
+}
+
+/** In the child: the devices of the test world, bridges without ports, since test runs only need them to exist. */
+export function createDevices(): void {
+  const lines = Object.values(DEVICES).map((i) => `link add name d${i - DEVICE_BASE} index ${i} type bridge`);
+  execFileSync('ip', ['-batch', '-'], { input: `${lines.join('\n')}\n` });
+}
+
+/** In the child: what the parent asked for. */
+export function request<T>(): T {
+  return JSON.parse(readFileSync(0, 'utf8')) as T;
+}

@@ -1,0 +1,349 @@
+/**
+ * What the programs of bpf/ should decide, written from their specification (abi.h, RFC 791, 768, 826, 7348,
+ * 6040, 8200) and not from their code: the oracle of the fuzz, truncation and counter tests.
+ *
+ * Plain and slow on purpose. Offsets are bytes from the start of the frame; addresses are numbers in host
+ * order, MACs 12 hexadecimal digits.
+ */
+import { encapsulate } from './frames.ts';
+
+export type ProgramName = 'port' | 'underlay_tc' | 'underlay_xdp' | 'tunnel';
+
+/** The names of abi.h's enum reason, without the prefix; the numbers are read from the object's BTF. */
+export type Reason =
+  | 'TO_PORT'
+  | 'TO_TUNNEL'
+  | 'UNKNOWN_DEVICE'
+  | 'TRUNCATED'
+  | 'MULTICAST'
+  | 'ARP'
+  | 'ETHERTYPE'
+  | 'IP_MALFORMED'
+  | 'IP_OPTIONS'
+  | 'FRAGMENT'
+  | 'UNKNOWN_MAC'
+  | 'NOT_LOCAL'
+  | 'SAME_PORT'
+  | 'TOO_BIG'
+  | 'NO_NEXTHOP'
+  | 'NOT_VXLAN'
+  | 'VXLAN_FLAGS'
+  | 'UNKNOWN_VNI'
+  | 'CONGESTION'
+  | 'MERGED'
+  | 'TCP'
+  | 'NO_XDP'
+  | 'HELPER'
+  | 'SPOOFED_MAC'
+  | 'SPOOFED_IPV4'
+  | 'SPOOFED_ARP'
+  | 'UNTRUSTED_SOURCE'
+  | 'REWRITE_FAILED';
+
+export type Verdict = 'PORT' | 'TUNNEL' | 'KERNEL' | 'DROP';
+
+export interface Port {
+  vni: number;
+  slot: number;
+  ipv4: number;
+  mtu: number;
+  router: boolean;
+  mac: string;
+}
+
+export interface FdbEntry {
+  /** Local port; 0: on another node. */
+  ifindex: number;
+  remote: number;
+  slot: number;
+  mtu: number;
+  peer: boolean;
+  xdp: boolean;
+}
+
+export interface Nexthop {
+  ifindex: number;
+  mtu: number;
+  destination: string;
+  source: string;
+}
+
+export interface Maps {
+  vxlanPort: number;
+  underlayAddress: number;
+  ports: Map<number, Port>;
+  /** By `fdbKey()`. */
+  fdb: Map<string, FdbEntry>;
+  networks: Map<number, { vxlanIfindex: number; mtu: number }>;
+  tunnels: Map<number, number>;
+  /** By `memberKey()`. */
+  members: Set<string>;
+  nexthops: Map<number, Nexthop>;
+}
+
+export interface Context {
+  ifindex: number;
+  /** 0: not a GSO frame. */
+  gsoSize: number;
+  gsoSegments: number;
+}
+
+/** Something that a packet adds to port_counters. */
+export interface PortCount {
+  slot: number;
+  direction: 'sent' | 'received';
+  packets: number;
+  bytes: number;
+}
+
+export interface Decision {
+  reason: Reason;
+  verdict: Verdict;
+  /** The frame afterwards; the very input where nothing may change. */
+  output: Uint8Array;
+  /** Whether bytes 34 and 35, the outer UDP source port, are the kernel's flow hash. */
+  hashed: boolean;
+  packets: number;
+  bytes: number;
+  ports: PortCount[];
+}
+
+export const fdbKey = (vni: number, mac: string): string => `${vni}/${mac}`;
+export const memberKey = (vni: number, address: number): string => `${vni}/${address}`;
+
+const ETHERNET = 14;
+/** IPv4 20, UDP 8, VXLAN 8: what lies between the outer and the inner Ethernet header. */
+const TUNNEL_HEADERS = 36;
+const [ETH_IPV4, ETH_ARP, ETH_IPV6] = [0x0800, 0x0806, 0x86dd];
+export const [PROTO_TCP, PROTO_UDP, PROTO_ICMPV6] = [6, 17, 58];
+
+const u8 = (f: Uint8Array, at: number): number => f[at]!;
+const u16 = (f: Uint8Array, at: number): number => (f[at]! << 8) | f[at + 1]!;
+const u32 = (f: Uint8Array, at: number): number => u16(f, at) * 0x1_0000 + u16(f, at + 2);
+const macAt = (f: Uint8Array, at: number): string =>
+  Buffer.from(f.buffer, f.byteOffset + at, 6).toString('hex');
+const isMulticast = (f: Uint8Array, ethernet: number): boolean => (u8(f, ethernet) & 1) === 1;
+
+/** Each reason belongs to one verdict. */
+export function verdictOf(reason: Reason): Verdict {
+  switch (reason) {
+    case 'TO_PORT':
+      return 'PORT';
+    case 'TO_TUNNEL':
+      return 'TUNNEL';
+    case 'SPOOFED_MAC':
+    case 'SPOOFED_IPV4':
+    case 'SPOOFED_ARP':
+    case 'UNTRUSTED_SOURCE':
+    case 'REWRITE_FAILED':
+      return 'DROP';
+    default:
+      return 'KERNEL';
+  }
+}
+
+/** An IP header that the fast path understands. */
+interface Ip {
+  protocol: number;
+  /** Offset of the transport header. */
+  transport: number;
+  ecn: number;
+  /** IPv4 identification; 0 for IPv6. */
+  id: number;
+}
+
+/** Reads the IPv4 header (RFC 791) at `at`, in a frame that ends at `end`. */
+function readIpv4(f: Uint8Array, at: number, end: number): Ip | Reason {
+  if (end - at < 20) return 'TRUNCATED';
+  const headerLength = (u8(f, at) & 15) * 4;
+  const totalLength = u16(f, at + 2);
+  if (u8(f, at) >> 4 !== 4 || headerLength < 20 || totalLength < headerLength) return 'IP_MALFORMED';
+  if (totalLength > end - at) return 'TRUNCATED';
+  if (headerLength > 20) return 'IP_OPTIONS';
+  const moreFragments = (u16(f, at + 6) & 0x2000) !== 0;
+  const fragmentOffset = u16(f, at + 6) & 0x1fff;
+  if (moreFragments || fragmentOffset !== 0) return 'FRAGMENT';
+  return { protocol: u8(f, at + 9), transport: at + 20, ecn: u8(f, at + 1) & 3, id: u16(f, at + 4) };
+}
+
+/** Reads the IPv6 header (RFC 8200, 3) at `at`. Extension headers are the kernel's. */
+function readIpv6(f: Uint8Array, at: number, end: number): Ip | Reason {
+  if (end - at < 40) return 'TRUNCATED';
+  if (u8(f, at) >> 4 !== 6) return 'IP_MALFORMED';
+  if (u16(f, at + 4) > end - at - 40) return 'TRUNCATED';
+  const protocol = u8(f, at + 6);
+  if (protocol !== PROTO_TCP && protocol !== PROTO_UDP && protocol !== PROTO_ICMPV6) return 'IP_OPTIONS';
+  return { protocol, transport: at + 40, ecn: (u8(f, at + 1) >> 4) & 3, id: 0 };
+}
+
+/** What lies behind the Ethernet header at `ethernet`, as far as it may be forwarded at all. */
+function readUnicastIp(f: Uint8Array, ethernet: number): Ip | Reason {
+  if (isMulticast(f, ethernet)) return 'MULTICAST';
+  switch (u16(f, ethernet + 12)) {
+    case ETH_ARP:
+      return 'ARP';
+    case ETH_IPV4:
+      return readIpv4(f, ethernet + ETHERNET, f.length);
+    case ETH_IPV6:
+      return readIpv6(f, ethernet + ETHERNET, f.length);
+    default:
+      return 'ETHERTYPE';
+  }
+}
+
+/** Is the sender who it says it is? A reason to end here, or undefined to go on. */
+function guard(f: Uint8Array, port: Port): Reason | undefined {
+  if (macAt(f, 6) !== port.mac) return 'SPOOFED_MAC';
+  const type = u16(f, 12);
+  if (type === ETH_ARP) {
+    if (f.length < ETHERNET + 28) return 'TRUNCATED';
+    const senderAddress = u32(f, 28);
+    if (macAt(f, 22) !== port.mac) return 'SPOOFED_ARP';
+    if (!port.router && senderAddress !== port.ipv4 && senderAddress !== 0) return 'SPOOFED_ARP';
+    return 'ARP';
+  }
+  if (type === ETH_IPV4 && !port.router) {
+    if (f.length < ETHERNET + 20) return 'TRUNCATED';
+    const source = u32(f, 26);
+    if (source !== port.ipv4 && source !== 0) return 'SPOOFED_IPV4';
+  }
+  return undefined;
+}
+
+/** A frame by its length, a GSO frame by its segments: longer than the MTU allows? */
+function isTooBig(
+  f: Uint8Array,
+  ethernet: number,
+  ip: Ip | undefined,
+  context: Context,
+  mtu: number,
+): boolean {
+  if (context.gsoSize === 0 || ip === undefined) return f.length - ethernet - ETHERNET > mtu;
+  let headers = ip.transport - ethernet - ETHERNET;
+  if (ip.protocol === PROTO_TCP) headers += (u8(f, ip.transport + 12) >> 4) * 4;
+  else headers += 8;
+  return headers + context.gsoSize > mtu;
+}
+
+interface Outcome {
+  reason: Reason;
+  output?: Uint8Array;
+  sender?: Port;
+  receiver?: FdbEntry;
+}
+
+function decidePort(f: Uint8Array, context: Context, maps: Maps): Outcome {
+  const sender = maps.ports.get(context.ifindex);
+  if (sender === undefined) return { reason: 'UNKNOWN_DEVICE' };
+  const end = (reason: Reason): Outcome => ({ reason, sender });
+
+  const guarded = guard(f, sender);
+  if (guarded !== undefined) return end(guarded);
+  const ip = readUnicastIp(f, 0);
+  if (typeof ip === 'string') return end(ip);
+
+  const to = maps.fdb.get(fdbKey(sender.vni, macAt(f, 0)));
+  if (to === undefined) return end('UNKNOWN_MAC');
+  if (to.ifindex === context.ifindex) return end('SAME_PORT');
+  if (isTooBig(f, 0, ip, context, to.mtu)) return end('TOO_BIG');
+  if (to.ifindex !== 0) return { reason: 'TO_PORT', sender, receiver: to };
+
+  const nexthop = maps.nexthops.get(to.remote);
+  if (nexthop === undefined) return end('NO_NEXTHOP');
+  // A test run can set gso_size but no gso_type, and bpf_skb_adjust_room refuses such a frame.
+  if (context.gsoSize > 0) return end('HELPER');
+  const output = encapsulate(f, {
+    destinationMac: nexthop.destination,
+    sourceMac: nexthop.source,
+    source: maps.underlayAddress,
+    destination: to.remote,
+    port: maps.vxlanPort,
+    sourcePort: 0,
+    vni: sender.vni,
+    tos: ip.ecn,
+    id: ip.id,
+  });
+  return { reason: 'TO_TUNNEL', sender, output };
+}
+
+function decideUnderlay(f: Uint8Array, xdp: boolean, context: Context, maps: Maps): Outcome {
+  const end = (reason: Reason): Outcome => ({ reason });
+  if (u16(f, 12) !== ETH_IPV4) return end('NOT_VXLAN');
+  if (f.length < ETHERNET + 20) return end('TRUNCATED');
+  if (u8(f, 23) !== PROTO_UDP || u32(f, 30) !== maps.underlayAddress) return end('NOT_VXLAN');
+  const outer = readIpv4(f, ETHERNET, f.length);
+  if (typeof outer === 'string') return end(outer);
+
+  const totalLength = u16(f, 16);
+  if (totalLength < 28) return end('TRUNCATED');
+  if (u16(f, 36) !== maps.vxlanPort) return end('NOT_VXLAN');
+  if (u16(f, 38) !== totalLength - 20) return end('IP_MALFORMED');
+  if (totalLength < TUNNEL_HEADERS) return end('TRUNCATED');
+  // RFC 7348, 5: the I flag alone, everything reserved zero.
+  if (u32(f, 42) !== 0x0800_0000 || u8(f, 49) !== 0) return end('VXLAN_FLAGS');
+  const vni = u32(f, 46) >>> 8;
+  if (!maps.members.has(memberKey(vni, u32(f, 26))))
+    return end(maps.networks.has(vni) ? 'UNTRUSTED_SOURCE' : 'UNKNOWN_VNI');
+  if (outer.ecn === 3) return end('CONGESTION');
+  if (context.gsoSize > 0) return end('MERGED');
+
+  const ethernet = ETHERNET + TUNNEL_HEADERS;
+  if (f.length < ethernet + ETHERNET) return end('TRUNCATED');
+  const inner = readUnicastIp(f, ethernet);
+  if (typeof inner === 'string') return end(inner);
+  if (inner.protocol === PROTO_TCP) return end('TCP');
+  const to = maps.fdb.get(fdbKey(vni, macAt(f, ethernet)));
+  if (to === undefined) return end('UNKNOWN_MAC');
+  if (to.ifindex === 0) return end('NOT_LOCAL');
+  if (isTooBig(f, ethernet, inner, context, to.mtu)) return end('TOO_BIG');
+  if (xdp && !to.xdp) return end('NO_XDP');
+  return { reason: 'TO_PORT', receiver: to, output: f.subarray(ethernet) };
+}
+
+function decideTunnel(f: Uint8Array, context: Context, maps: Maps): Outcome {
+  const end = (reason: Reason): Outcome => ({ reason });
+  const vni = maps.tunnels.get(context.ifindex);
+  if (vni === undefined) return end('UNKNOWN_DEVICE');
+  const ip = readUnicastIp(f, 0);
+  if (typeof ip === 'string') return end(ip);
+  const to = maps.fdb.get(fdbKey(vni, macAt(f, 0)));
+  if (to === undefined) return end('UNKNOWN_MAC');
+  if (to.ifindex === 0) return end('NOT_LOCAL');
+  if (isTooBig(f, 0, ip, context, to.mtu)) return end('TOO_BIG');
+  return { reason: 'TO_PORT', receiver: to };
+}
+
+/**
+ * The fate of one frame of at least 14 bytes (a test run takes no shorter one).
+ * The outer UDP source port of an encapsulated frame is left 0: it is the kernel's flow hash.
+ */
+export function decide(program: ProgramName, frame: Uint8Array, context: Context, maps: Maps): Decision {
+  let outcome: Outcome;
+  if (program === 'port') outcome = decidePort(frame, context, maps);
+  else if (program === 'tunnel') outcome = decideTunnel(frame, context, maps);
+  else outcome = decideUnderlay(frame, program === 'underlay_xdp', context, maps);
+
+  const { reason, sender, receiver } = outcome;
+  const packets = context.gsoSize > 0 ? Math.max(context.gsoSegments, 1) : 1;
+  const bytes = frame.length;
+  const ports: PortCount[] = [];
+  if (sender !== undefined) ports.push({ slot: sender.slot, direction: 'sent', packets, bytes });
+  if (receiver !== undefined) ports.push({ slot: receiver.slot, direction: 'received', packets, bytes });
+  return {
+    reason,
+    verdict: verdictOf(reason),
+    output: outcome.output ?? frame,
+    hashed: reason === 'TO_TUNNEL',
+    packets,
+    bytes,
+    ports,
+  };
+}
+
+/** What a program returns for a verdict: TC_ACT_* of linux/pkt_cls.h, XDP_* of linux/bpf.h. */
+export function returnValue(program: ProgramName, verdict: Verdict): number {
+  const xdp = program === 'underlay_xdp';
+  if (verdict === 'KERNEL') return xdp ? 2 : 0;
+  if (verdict === 'DROP') return xdp ? 1 : 2;
+  return xdp ? 4 : 7;
+}

@@ -1,0 +1,396 @@
+/**
+ * Frames for fuzzing: a valid one that knows its layers, then a few edits that each aim at one thing a program
+ * decides on. Everything comes from one seed, so that a failure can be run again.
+ */
+import {
+  arp,
+  concat,
+  ETHERTYPE,
+  echo,
+  encapsulate,
+  ethernet,
+  ipv4,
+  ipv6,
+  set16,
+  set32,
+  setMac,
+  tcp,
+  udp,
+} from './frames.ts';
+import type { Context, Maps, ProgramName } from './model.ts';
+import { ADDRESS, DEVICES, MAC, VNI } from './world.ts';
+
+/** Marsaglia's xorshift32: small, quick, the same everywhere. */
+export class Random {
+  #state: number;
+  constructor(seed: number) {
+    this.#state = Math.imul(seed | 0, 0x9e3779b1) ^ 0x6d2b79f5 || 1;
+  }
+  next(): number {
+    let x = this.#state;
+    x ^= x << 13;
+    x ^= x >>> 17;
+    x ^= x << 5;
+    this.#state = x;
+    return x >>> 0;
+  }
+  /** 0 … limit − 1 */
+  below(limit: number): number {
+    return Math.floor((this.next() / 0x1_0000_0000) * limit);
+  }
+  chance(percent: number): boolean {
+    return this.below(100) < percent;
+  }
+  pick<T>(from: readonly T[]): T {
+    return from[this.below(from.length)]!;
+  }
+  bytes(length: number): Uint8Array {
+    const all = new Uint8Array(length);
+    for (let i = 0; i < length; i++) all[i] = this.next() >>> 24;
+    return all;
+  }
+}
+
+export interface Packet {
+  frame: Uint8Array;
+  context: Context;
+}
+
+const MACS = [...Object.values(MAC), 'ffffffffffff', '01005e000001', '3333000000fb', '000000000000'];
+const ADDRESSES = [...Object.values(ADDRESS), 0, 0xffffffff, 0x7f000001];
+const VNIS = Object.values(VNI);
+const FILL = new Random(1).bytes(4096);
+/** Frames above this are refused by a test run of a TC program (one page without its head and tail room). */
+const MAX_FRAME = 3400;
+
+const PORT_DEVICES = [
+  DEVICES.guestA,
+  DEVICES.guestB,
+  DEVICES.router,
+  DEVICES.bare,
+  DEVICES.twin,
+  DEVICES.large,
+  DEVICES.unknown,
+];
+const TUNNEL_DEVICES = [DEVICES.vxlan1, DEVICES.vxlan2, DEVICES.vxlanLarge, DEVICES.unknown, DEVICES.guestA];
+
+function payload(random: Random): Uint8Array {
+  const kind = random.below(32);
+  let length = random.below(100);
+  if (kind === 0) length = 1400 + random.below(120);
+  else if (kind === 1) length = random.below(3200);
+  const from = random.below(64);
+  return FILL.subarray(from, from + length);
+}
+
+interface Ends {
+  source: string;
+  destination: string;
+  sourceAddress: number;
+}
+
+/** What a guest sends: mostly IPv4, then IPv6, ARP and other types. */
+function guestFrame(random: Random, ends: Ends): Uint8Array {
+  const data = payload(random);
+  const ports: [number, number] = [1024 + random.below(60000), random.pick([53, 80, 4789, 5201])];
+  const tos = random.chance(30) ? random.below(256) : 0;
+  const kind = random.below(100);
+  if (kind < 8) {
+    const packet = arp({
+      operation: 1 + random.below(2),
+      senderMac: ends.source,
+      senderAddress: random.chance(20) ? 0 : ends.sourceAddress,
+      targetMac: random.pick(MACS),
+      targetAddress: random.pick(ADDRESSES),
+    });
+    return ethernet(
+      random.chance(50) ? 'ffffffffffff' : ends.destination,
+      ends.source,
+      ETHERTYPE.arp,
+      packet,
+    );
+  }
+  if (kind < 11)
+    return ethernet(ends.destination, ends.source, random.pick([0x88cc, 0x8847, 100, 0x8863]), data);
+  if (kind < 30) {
+    const [nextHeader, body] = random.pick([
+      [17, udp(...ports, data)] as const,
+      [6, tcp(...ports, data)] as const,
+      [58, echo(128, data)] as const,
+      [random.pick([0, 43, 44, 50, 51, 59, 60, 132]), data] as const,
+    ]);
+    const packet = ipv6({ nextHeader, trafficClass: tos, flow: random.below(1 << 20) }, body);
+    return ethernet(ends.destination, ends.source, ETHERTYPE.ipv6, packet);
+  }
+  const [protocol, body] = random.pick([
+    [17, udp(...ports, data)] as const,
+    [17, udp(...ports, data)] as const,
+    [6, tcp(...ports, data)] as const,
+    [1, echo(8, data)] as const,
+    [random.pick([2, 47, 50, 132, 255]), data] as const,
+  ]);
+  const destination = random.pick(ADDRESSES);
+  const packet = ipv4(
+    { source: ends.sourceAddress, destination, protocol, tos, id: random.below(65536) },
+    body,
+  );
+  return ethernet(ends.destination, ends.source, ETHERTYPE.ipv4, packet);
+}
+
+/** A MAC that the VNI's FDB knows (locally, for what comes from the tunnel), and now and then any other. */
+function destinationMac(random: Random, vni: number, maps: Maps, onlyLocal: boolean): string {
+  if (random.chance(15)) return random.pick(MACS);
+  const known = [...maps.fdb].filter(
+    ([key, to]) => key.startsWith(`${vni}/`) && (!onlyLocal || to.ifindex !== 0),
+  );
+  return known.length === 0 ? random.pick(MACS) : random.pick(known)[0].slice(`${vni}/`.length);
+}
+
+function validPacket(random: Random, program: ProgramName, maps: Maps): Packet & { layers: number[] } {
+  const context: Context = { ifindex: DEVICES.unknown, gsoSize: 0, gsoSegments: 0 };
+  if (program === 'port') {
+    context.ifindex = random.pick(PORT_DEVICES);
+    const sender = maps.ports.get(context.ifindex);
+    const destination = destinationMac(random, sender?.vni ?? 1, maps, false);
+    const sourceAddress = sender === undefined || sender.router ? random.pick(ADDRESSES) : sender.ipv4;
+    const frame = guestFrame(random, { source: sender?.mac ?? MAC.guestA, destination, sourceAddress });
+    return { frame, context, layers: [0] };
+  }
+  const vni =
+    program === 'tunnel' || random.chance(90)
+      ? random.pick([VNI.first, VNI.second, VNI.largest])
+      : random.pick(VNIS);
+  const destination = destinationMac(random, vni, maps, true);
+  const ends = { source: random.pick(MACS), destination, sourceAddress: random.pick(ADDRESSES) };
+  const inner = guestFrame(random, ends);
+  if (program === 'tunnel') {
+    const device =
+      { [VNI.first]: DEVICES.vxlan1, [VNI.second]: DEVICES.vxlan2 }[vni as 1 | 2] ?? DEVICES.vxlanLarge;
+    context.ifindex = random.chance(90) ? device : random.pick(TUNNEL_DEVICES);
+    return { frame: inner, context, layers: [0] };
+  }
+  const frame = encapsulate(inner, {
+    destinationMac: random.chance(90) ? MAC.underlay : random.pick(MACS),
+    sourceMac: MAC.nextHop,
+    source: random.chance(80) ? ADDRESS.peer : random.pick(ADDRESSES),
+    destination: maps.underlayAddress,
+    port: maps.vxlanPort,
+    sourcePort: 49152 + random.below(16384),
+    vni,
+    tos: random.chance(20) ? random.below(256) : 0,
+    id: random.below(65536),
+  });
+  return { frame, context, layers: [0, 50] };
+}
+
+/** A value that field checks get wrong: edges, neighbours of what is there, single bits. */
+function trickyValue(random: Random, old: number, bits: number): number {
+  const all = 2 ** bits - 1;
+  const value = random.pick([
+    0,
+    1,
+    all,
+    all - 1,
+    old + 1,
+    old - 1,
+    old ^ (1 << random.below(bits)),
+    random.next(),
+  ]);
+  return value & all;
+}
+
+/** Headers' fields, from the start of the Ethernet header: [offset, bytes]. */
+const IPV4_FIELDS: [number, number][] = [
+  [12, 2],
+  [14, 1],
+  [15, 1],
+  [16, 2],
+  [18, 2],
+  [20, 2],
+  [22, 1],
+  [23, 1],
+  [24, 2],
+  [34, 2],
+  [36, 2],
+  [38, 2],
+  [46, 1],
+];
+const IPV6_FIELDS: [number, number][] = [
+  [12, 2],
+  [14, 1],
+  [15, 1],
+  [18, 2],
+  [20, 1],
+  [21, 1],
+  [66, 1],
+  [58, 2],
+];
+const ARP_FIELDS: [number, number][] = [
+  [12, 2],
+  [14, 2],
+  [16, 2],
+  [18, 1],
+  [19, 1],
+  [20, 2],
+  [22, 2],
+  [26, 2],
+  [28, 2],
+  [38, 2],
+];
+const VXLAN_FIELDS: [number, number][] = [
+  [36, 2],
+  [38, 2],
+  [40, 2],
+  [42, 1],
+  [43, 1],
+  [44, 2],
+  [46, 1],
+  [47, 1],
+  [48, 1],
+  [49, 1],
+];
+
+type Edit = (random: Random, f: Uint8Array, ethernetAt: number) => Uint8Array;
+
+const typeAt = (f: Uint8Array, at: number): number => (f[at + 12]! << 8) | f[at + 13]!;
+
+function editField(fields: [number, number][]): Edit {
+  return (random, f, base) => {
+    const [offset, bytes] = random.pick(fields);
+    const at = base + offset;
+    if (at + bytes > f.length) return f;
+    if (bytes === 1) f[at] = trickyValue(random, f[at]!, 8);
+    else set16(f, at, trickyValue(random, (f[at]! << 8) | f[at + 1]!, 16));
+    return f;
+  };
+}
+
+const insert = (f: Uint8Array, at: number, what: Uint8Array): Uint8Array =>
+  at > f.length ? f : concat(f.subarray(0, at), what, f.subarray(at));
+
+const editIpField: Edit = (random, f, base) => {
+  const type = typeAt(f, base);
+  const fields = { [ETHERTYPE.ipv6]: IPV6_FIELDS, [ETHERTYPE.arp]: ARP_FIELDS }[type] ?? IPV4_FIELDS;
+  return editField(fields)(random, f, base);
+};
+
+const EDITS: Edit[] = [
+  editIpField,
+  editIpField,
+  editIpField,
+  // MACs
+  (random, f, base) => {
+    if (base + 6 <= f.length) setMac(f, base, random.pick(MACS));
+    return f;
+  },
+  (random, f, base) => {
+    if (base + 12 <= f.length) setMac(f, base + 6, random.pick(MACS));
+    return f;
+  },
+  // IPv4 addresses, or what lies there; ARP sender
+  (random, f, base) => {
+    const at = base + (typeAt(f, base) === ETHERTYPE.arp ? 28 : random.pick([26, 30]));
+    if (at + 4 <= f.length) set32(f, at, random.pick(ADDRESSES));
+    return f;
+  },
+  // a single bit of the headers
+  (random, f) => {
+    const at = random.below(Math.min(f.length, 120));
+    f[at] = f[at]! ^ (1 << random.below(8));
+    return f;
+  },
+  // shorter, longer
+  (random, f) =>
+    f.slice(0, Math.max(14, random.chance(50) ? random.below(f.length + 1) : f.length - 1 - random.below(8))),
+  (random, f) => concat(f, FILL.subarray(0, 1 + random.below(64))),
+  // a VLAN tag, or two
+  (random, f, base) => {
+    const tag = new Uint8Array([
+      ...random.pick([
+        [0x81, 0],
+        [0x88, 0xa8],
+      ]),
+      random.below(256),
+      random.below(4),
+    ]);
+    return insert(f, base + 12, random.chance(80) ? tag : concat(tag, tag));
+  },
+  // IPv4 options with the lengths in order
+  (random, f, base) => {
+    if (typeAt(f, base) !== ETHERTYPE.ipv4 || base + 34 > f.length) return f;
+    const words = 1 + random.below(10);
+    f[base + 14] = 0x40 | (5 + words);
+    set16(f, base + 16, (((f[base + 16]! << 8) | f[base + 17]!) + words * 4) & 0xffff);
+    return insert(f, base + 34, new Uint8Array(words * 4).fill(1));
+  },
+  // an IPv6 extension header with the length in order
+  (random, f, base) => {
+    if (typeAt(f, base) !== ETHERTYPE.ipv6 || base + 54 > f.length) return f;
+    const old = f[base + 20]!;
+    f[base + 20] = random.pick([0, 43, 44, 60, 51, 135]);
+    set16(f, base + 18, (((f[base + 18]! << 8) | f[base + 19]!) + 8) & 0xffff);
+    return insert(f, base + 54, new Uint8Array([old, 0, 1, 4, 0, 0, 0, 0]));
+  },
+  // fragments: flags and offset
+  (random, f, base) => {
+    if (base + 22 <= f.length)
+      set16(f, base + 20, random.pick([0x2000, 0x4000, 0x8000, 1, 0x1fff, 0x2001, 0x6000]));
+    return f;
+  },
+  // ECN and DSCP
+  (random, f, base) => {
+    if (base + 16 <= f.length) f[base + 15] = random.below(256);
+    return f;
+  },
+];
+
+const TUNNEL_EDITS: Edit[] = [
+  editField(VXLAN_FIELDS),
+  (random, f) => {
+    if (f.length >= 50) set32(f, 46, random.pick(VNIS) * 256 + (random.chance(10) ? 1 : 0));
+    return f;
+  },
+  (random, f) => {
+    if (f.length >= 30) set32(f, 26, random.pick(ADDRESSES));
+    return f;
+  },
+  // the outer lengths follow a shortened frame: only the inner packet is then wrong
+  (random, f) => {
+    const shorter = f.slice(0, Math.max(14, f.length - random.below(90)));
+    if (shorter.length < 42) return shorter;
+    set16(shorter, 16, shorter.length - 14);
+    set16(shorter, 38, shorter.length - 34);
+    return shorter;
+  },
+];
+
+/** The packet that a seed stands for. */
+export function packetOf(seed: number, program: ProgramName, maps: Maps): Packet {
+  const random = new Random(seed);
+  const { frame, context, layers } = validPacket(random, program, maps);
+  let f = frame.length > MAX_FRAME ? frame.slice(0, MAX_FRAME) : frame;
+  const tunnelled = layers.length > 1;
+  for (let edits = random.pick([0, 1, 1, 1, 1, 2, 2, 3]); edits > 0; edits--) {
+    const edit = random.pick(tunnelled && random.chance(25) ? TUNNEL_EDITS : EDITS);
+    const layer = random.pick(layers);
+    if (f.length >= layer + 14) f = edit(random, f, layer);
+  }
+  if (f.length > MAX_FRAME) f = f.slice(0, MAX_FRAME);
+  if (program !== 'underlay_xdp' && random.chance(10)) {
+    context.gsoSize = random.pick([
+      1,
+      500,
+      1400,
+      1448,
+      1460,
+      1472,
+      1480,
+      8900,
+      65535,
+      1 + random.below(2000),
+    ]);
+    context.gsoSegments = random.below(46);
+  }
+  if (program === 'port' && random.chance(3)) context.ifindex = random.pick(Object.values(DEVICES));
+  return { frame: f, context };
+}

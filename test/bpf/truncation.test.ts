@@ -1,0 +1,93 @@
+import assert from 'node:assert/strict';
+import { inChild } from './child.ts';
+import { arp, ETHERTYPE, echo, encapsulate, ethernet, ipv4, ipv6, tcp, toHex, udp } from './frames.ts';
+import type { FrameResult, FramesRequest } from './frames-child.ts';
+import type { Context, ProgramName } from './model.ts';
+import { ADDRESS, DEVICES, MAC, VNI } from './world.ts';
+
+/** A test run refuses frames without a whole Ethernet header itself; no device delivers one. */
+const SHORTEST = 14;
+const [TC_ACT_OK, TC_ACT_SHOT, TC_ACT_REDIRECT] = [0, 2, 7];
+const [XDP_DROP, XDP_PASS, XDP_REDIRECT] = [1, 2, 4];
+
+const data = Uint8Array.from({ length: 32 }, (_, i) => i);
+const ends = { source: ADDRESS.guestB, destination: ADDRESS.guestA };
+
+function toGuestA(type: number, packet: Uint8Array): Uint8Array {
+  return ethernet(MAC.guestA, MAC.guestB, type, packet);
+}
+
+/** Each is forwarded when whole, except for what goes to the kernel for another reason: ARP, and TCP from the wire. */
+const INNER: Record<string, Uint8Array> = {
+  'UDP in IPv4': toGuestA(ETHERTYPE.ipv4, ipv4({ ...ends, protocol: 17 }, udp(5000, 53, data))),
+  'ICMP in IPv4': toGuestA(ETHERTYPE.ipv4, ipv4({ ...ends, protocol: 1 }, echo(8, data))),
+  'TCP in IPv4': toGuestA(ETHERTYPE.ipv4, ipv4({ ...ends, protocol: 6 }, tcp(5000, 80, data))),
+  'UDP in IPv6': toGuestA(ETHERTYPE.ipv6, ipv6({ nextHeader: 17 }, udp(5000, 53, data))),
+  'ICMPv6 in IPv6': toGuestA(ETHERTYPE.ipv6, ipv6({ nextHeader: 58 }, echo(128, data))),
+  ARP: toGuestA(
+    ETHERTYPE.arp,
+    arp({
+      operation: 2,
+      senderMac: MAC.guestB,
+      senderAddress: ADDRESS.guestB,
+      targetMac: MAC.guestA,
+      targetAddress: ADDRESS.guestA,
+    }),
+  ),
+};
+
+const tunnelled = (inner: Uint8Array): Uint8Array =>
+  encapsulate(inner, {
+    destinationMac: MAC.underlay,
+    sourceMac: MAC.nextHop,
+    source: ADDRESS.peer,
+    destination: ADDRESS.underlay,
+    port: 4789,
+    sourcePort: 50000,
+    vni: VNI.first,
+    tos: 0,
+    id: 7,
+  });
+
+/** Every prefix of the frame, down to nothing. */
+async function prefixes(program: ProgramName, frame: Uint8Array, ifindex: number): Promise<FrameResult[]> {
+  const context: Context = { ifindex, gsoSize: 0, gsoSegments: 0 };
+  const packets = Array.from({ length: frame.length + 1 }, (_, n) => ({ frame: toHex(frame.subarray(0, n)), context }));
+  return await inChild<FrameResult[]>('frames-child.ts', { program, packets } satisfies FramesRequest, 60);
+}
+
+const PROGRAMS: { program: ProgramName; ifindex: number; wrap: (inner: Uint8Array) => Uint8Array }[] = [
+  { program: 'underlay_tc', ifindex: DEVICES.unknown, wrap: tunnelled },
+  { program: 'underlay_xdp', ifindex: DEVICES.unknown, wrap: tunnelled },
+  { program: 'port', ifindex: DEVICES.guestB, wrap: (inner) => inner },
+  { program: 'tunnel', ifindex: DEVICES.vxlan1, wrap: (inner) => inner },
+];
+
+describe('truncation at every byte offset', () => {
+  for (const { program, ifindex, wrap } of PROGRAMS) {
+    const xdp = program === 'underlay_xdp';
+    const [pass, drop, redirect] = xdp ? [XDP_PASS, XDP_DROP, XDP_REDIRECT] : [TC_ACT_OK, TC_ACT_SHOT, TC_ACT_REDIRECT];
+    for (const [name, inner] of Object.entries(INNER)) {
+      it(`${program}: ${name}`, async () => {
+        const frame = wrap(inner);
+        const results = await prefixes(program, frame, ifindex);
+        const whole = results.pop()!;
+        assert.equal(whole.mismatch, undefined);
+        const forwarded = name !== 'ARP' && !(name === 'TCP in IPv4' && program.startsWith('underlay'));
+        assert.equal(whole.retval, forwarded ? redirect : pass, `the whole frame: ${whole.reason}`);
+        for (const [length, result] of results.entries()) {
+          const where = `${length} of ${frame.length} bytes`;
+          if (length < SHORTEST) {
+            assert.equal(result.refused, 'EINVAL', where);
+            continue;
+          }
+          assert.equal(result.refused, undefined, where);
+          assert.equal(result.mismatch, undefined, where);
+          assert.notEqual(result.retval, drop, `${where}: dropped, though the sender is honest`);
+          assert.notEqual(result.retval, redirect, `${where}: forwarded, though it lacks its end`);
+          assert.equal(result.frame, toHex(frame.subarray(0, length)), `${where}: went to the kernel changed`);
+        }
+      });
+    }
+  }
+});
