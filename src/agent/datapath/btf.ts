@@ -181,7 +181,7 @@ function encodeAt(btf: Btf, id: number, name: string, view: DataView, at: number
   const form = formOf(btf, id, name);
   const refusal = (expected: string) =>
     new RangeError(`${name || 'the value'}: ${JSON.stringify(given)} is no ${expected}`);
-  const text = String(given);
+  const text = typeof given === 'object' ? '' : String(given);
   const setBytes = (bytes: number[] | undefined, expected: string) => {
     if (bytes === undefined) throw refusal(expected);
     for (const [i, byte] of bytes.entries()) view.setUint8(at + i, byte);
