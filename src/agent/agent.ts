@@ -1,0 +1,204 @@
+/**
+ * The agent: makes this node equal to the desired state that a controller sends, kernel path first, fast path
+ * second, and says how far it is. One change runs at a time; what arrives meanwhile is joined into the next.
+ */
+import type { Logger } from 'pino';
+import { fistpath } from '#proto';
+import type { Config } from '../config.ts';
+import { DatapathSwitch } from './datapath/switch.ts';
+import { KernelWatch } from './datapath/nexthops.ts';
+import { KernelFallback, type NetworkResult } from './kernel/kernel.ts';
+import { writeNames } from './names.ts';
+import { ControllerStream } from './stream.ts';
+import { readUnderlay } from './underlay.ts';
+
+const RECONCILE_MS = 30_000;
+const RETRY_MS = 5_000;
+const FOREIGN_CHANGE_MS = 1_000;
+
+type Networks = Map<string, fistpath.INodeNetwork>;
+
+export interface AgentOptions {
+  config: Config;
+  log: Logger;
+  release: string;
+}
+
+export class Agent {
+  readonly #config: Config;
+  readonly #log: Logger;
+  readonly #kernel: KernelFallback;
+  readonly #datapath: DatapathSwitch;
+  readonly #stream: ControllerStream;
+  #watch: KernelWatch | undefined;
+  #networks: Networks = new Map();
+  #nodeNames: Record<string, string> = {};
+  #known = false;
+  /** What waits to be applied: single networks, or everything. */
+  readonly #changed = new Set<string>();
+  #everything = false;
+  #again: { at: number; timer: NodeJS.Timeout } | undefined;
+  #running: Promise<void> | undefined;
+  #closed = false;
+  /** What was last reported of each network, so that a pass that changed nothing says nothing. */
+  readonly #reported = new Map<string, string>();
+
+  constructor({ config, log, release }: AgentOptions) {
+    this.#config = config;
+    this.#log = log;
+    this.#kernel = new KernelFallback({
+      node: config.node,
+      underlay: config.underlay,
+      vxlanPort: config.vxlan_port,
+      portKind: config.port_kind,
+      stateDirectory: config.state_directory,
+    });
+    this.#datapath = new DatapathSwitch({
+      config,
+      log,
+      onStatus: (datapath) => this.#stream.send({ datapath }),
+      onEvent: (event) => this.#stream.send({ event: { ...event, node: config.node } }),
+    });
+    this.#stream = new ControllerStream({
+      controllers: config.controllers,
+      hello: async () => ({
+        node: config.node,
+        address: config.underlay.address,
+        underlayMtu: (await readUnderlay(config.underlay)).mtu,
+        networkNode: config.network_node,
+        hypervisor: config.hypervisor,
+        release,
+        portKind: config.port_kind,
+      }),
+      onMessage: (message) => this.#receive(message),
+      onState: (state, detail) => log[state === 'lost' ? 'warn' : 'info']({ detail }, `controller ${state}`),
+    });
+  }
+
+  /** Runs until close(). */
+  async run(): Promise<void> {
+    this.#watch = new KernelWatch((what) => {
+      if (what === 'route') this.#datapath.nexthopsChanged();
+      else this.#schedule(FOREIGN_CHANGE_MS);
+    });
+    await this.#stream.run();
+  }
+
+  /** Stops asking and doing; the node's network goes on as it is. */
+  async close(): Promise<void> {
+    this.#closed = true;
+    this.#stream.close();
+    this.#watch?.close();
+    clearTimeout(this.#again?.timer);
+    await this.#running;
+    this.#datapath.close();
+  }
+
+  #receive(message: fistpath.ControllerMessage): void {
+    if (message.snapshot) {
+      this.#networks = new Map((message.snapshot.networks ?? []).map((network) => [network.uuid!, network]));
+      this.#reported.clear();
+      this.#known = true;
+      this.#everything = true;
+      this.#settings(message.snapshot.settings);
+      this.#datapath.repeatStatus();
+    } else if (message.network) {
+      this.#networks.set(message.network.uuid!, message.network);
+      this.#changed.add(message.network.uuid!);
+    } else if (message.removed) {
+      this.#networks.delete(message.removed);
+      this.#changed.add(message.removed);
+    } else if (message.settings) {
+      this.#settings(message.settings);
+    }
+    this.#work();
+  }
+
+  #settings(settings: fistpath.INodeSettings | null | undefined): void {
+    if (!settings) return;
+    this.#nodeNames = settings.nodeNames ?? {};
+    const wanted = settings.datapath === 'kernel' || this.#config.datapath === 'kernel' ? 'kernel' : 'ebpf';
+    if (this.#datapath.want(wanted)) this.#everything = true;
+  }
+
+  /** A full pass in `ms`, unless one comes sooner. */
+  #schedule(ms: number): void {
+    const at = Date.now() + ms;
+    if (this.#closed || (this.#again && this.#again.at <= at)) return;
+    clearTimeout(this.#again?.timer);
+    const timer = setTimeout(() => {
+      this.#again = undefined;
+      this.#everything = true;
+      this.#work();
+    }, ms);
+    this.#again = { at, timer };
+  }
+
+  #work(): void {
+    if (this.#running || this.#closed || !this.#known) return;
+    this.#running = this.#passes().finally(() => {
+      this.#running = undefined;
+    });
+  }
+
+  async #passes(): Promise<void> {
+    while (!this.#closed && (this.#everything || this.#changed.size > 0)) {
+      const scope = this.#everything ? undefined : new Set(this.#changed);
+      this.#everything = false;
+      this.#changed.clear();
+      try {
+        await this.#pass(scope);
+      } catch (error) {
+        this.#log.error({ error: (error as Error).message }, 'this node could not be brought to its desired state');
+        this.#schedule(RETRY_MS);
+      }
+      this.#schedule(RECONCILE_MS);
+    }
+  }
+
+  async #pass(scope: ReadonlySet<string> | undefined): Promise<void> {
+    const started = performance.now();
+    const wanted: Networks = new Map(this.#networks);
+    const { networks, commands, processes } = await this.#kernel.apply(wanted, scope);
+    const writes = await this.#datapath.apply(wanted, networks, scope === undefined);
+    writeNames(this.#config, this.#nodeNames, wanted, networks);
+
+    for (const [uuid, result] of networks) this.#report(uuid, wanted.get(uuid), result);
+    if ([...networks.values()].some((result) => result.error !== undefined)) this.#schedule(RETRY_MS);
+    const level = commands + writes > 0 ? 'info' : 'debug';
+    const ms = Math.round(performance.now() - started);
+    this.#log[level]({ networks: networks.size, commands, writes, processes, ms }, 'applied');
+  }
+
+  #report(uuid: string, wanted: fistpath.INodeNetwork | undefined, result: NetworkResult): void {
+    for (const step of result.steps) {
+      const event = {
+        node: this.#config.node,
+        objectType: 'network',
+        objectUuid: uuid,
+        operation: step.operation,
+        type: 'mutate',
+        message: step.message ?? '',
+      };
+      if (step.duration === undefined) {
+        this.#stream.send({ event: { ...event, timestamp: step.start, phase: '' } });
+        continue;
+      }
+      this.#stream.send({ event: { ...event, timestamp: step.start, phase: 'start' } });
+      const finish = { timestamp: step.start + step.duration, phase: 'finish', duration: step.duration };
+      this.#stream.send({ event: { ...event, ...finish } });
+    }
+
+    const { DONE, ERROR } = fistpath.ObjectStatus.Progress;
+    const progress = result.error === undefined ? DONE : ERROR;
+    const ports = (wanted?.ports ?? []).map((port) => port.interface!);
+    const said = JSON.stringify([progress, result.error, ports]);
+    if (this.#reported.get(uuid) === said) return;
+    if (wanted) this.#reported.set(uuid, said);
+    else this.#reported.delete(uuid);
+    if (result.error) this.#log.error({ network: uuid, error: result.error }, 'network is not as it should be');
+    const status = { progress, error: result.error ?? '' };
+    this.#stream.send({ status: { ...status, objectType: 'network', objectUuid: uuid } });
+    for (const port of ports) this.#stream.send({ status: { ...status, objectType: 'interface', objectUuid: port } });
+  }
+}

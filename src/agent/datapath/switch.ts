@@ -1,0 +1,189 @@
+/**
+ * Whether this node runs its fast path: follows what is wanted, tells what is in force and why, and lets the
+ * node stay on the kernel path when the fast path can't be had.
+ */
+import type { Logger } from 'pino';
+import type { fistpath } from '#proto';
+import type { Config } from '../../config.ts';
+import type { NetworkResult } from '../kernel/kernel.ts';
+import { readUnderlay } from '../underlay.ts';
+import { type Event, Program, Reason } from './abi.ts';
+import { detachAll, FastPath } from './fastpath.ts';
+import { ipv4Text } from './tables.ts';
+
+export type Mode = 'ebpf' | 'kernel';
+
+export interface SwitchOptions {
+  config: Config;
+  log: Logger;
+  onStatus: (status: fistpath.IDatapathStatus) => void;
+  onEvent: (event: fistpath.IEvent) => void;
+}
+
+function reasonName(number: number): string {
+  const name = Object.entries(Reason).find(([, value]) => value === number)?.[0] ?? `reason ${number}`;
+  return name.toLowerCase().replaceAll('_', ' ');
+}
+
+function macText(mac: Uint8Array): string {
+  return Array.from(mac, (byte) => byte.toString(16).padStart(2, '0')).join(':');
+}
+
+export class DatapathSwitch {
+  readonly #options: SwitchOptions;
+  #wanted: Mode | undefined;
+  #fastPath: FastPath | undefined;
+  #failure = '';
+  #problems: string[] = [];
+  #said = '';
+  /** uuid and VNI of the networks that are here. */
+  readonly #vnis = new Map<string, number>();
+  #refreshing: Promise<void> | undefined;
+
+  constructor(options: SwitchOptions) {
+    this.#options = options;
+  }
+
+  /** True when that is news: a full pass is due. */
+  want(mode: Mode): boolean {
+    const news = mode !== this.#wanted;
+    this.#wanted = mode;
+    return news;
+  }
+
+  /** Says the status again, to a controller that may not know it. */
+  repeatStatus(): void {
+    this.#said = '';
+  }
+
+  /** After the kernel path: the same networks for the fast path. Returns the number of changes made. */
+  async apply(
+    wanted: ReadonlyMap<string, fistpath.INodeNetwork>,
+    results: ReadonlyMap<string, NetworkResult>,
+    everything: boolean,
+  ): Promise<number> {
+    for (const [uuid, { devices }] of results) if (devices) this.#vnis.set(uuid, devices.vni);
+    let writes = 0;
+    try {
+      if (this.#wanted === 'kernel') this.#switchOff();
+      else writes = await this.#applyFastPath(wanted, results, everything);
+      this.#failure = '';
+    } catch (error) {
+      this.#failure = (error as Error).message;
+      const { log } = (error as { log?: string }) ?? {};
+      this.#options.log.error({ error: this.#failure, verifier: log }, 'fast path is off: the kernel path carries on');
+      this.#switchOff();
+    }
+    for (const uuid of this.#vnis.keys()) if (!wanted.has(uuid)) this.#vnis.delete(uuid);
+    this.#say();
+    return writes;
+  }
+
+  /** Routes or neighbours changed. */
+  nexthopsChanged(): void {
+    this.#refreshing ??= this.#refresh().finally(() => {
+      this.#refreshing = undefined;
+    });
+  }
+
+  close(): void {
+    this.#fastPath?.close();
+    this.#fastPath = undefined;
+  }
+
+  async #refresh(): Promise<void> {
+    try {
+      await this.#fastPath?.refreshNexthops();
+    } catch (error) {
+      this.#options.log.warn({ error: (error as Error).message }, 'next hops could not be read');
+    }
+  }
+
+  async #applyFastPath(
+    wanted: ReadonlyMap<string, fistpath.INodeNetwork>,
+    results: ReadonlyMap<string, NetworkResult>,
+    everything: boolean,
+  ): Promise<number> {
+    const fastPath = this.#fastPath ?? this.#switchOn();
+    this.#fastPath = fastPath;
+    const before = fastPath.writes;
+    this.#problems = [];
+    for (const [uuid, vni] of this.#vnis) if (!wanted.has(uuid)) fastPath.remove(vni);
+    if (everything) {
+      const here = new Set(this.#vnis.values());
+      for (const vni of fastPath.networks()) if (!here.has(vni)) fastPath.remove(vni);
+    }
+    for (const [uuid, { devices }] of results) {
+      const network = wanted.get(uuid);
+      if (!network || !devices) continue;
+      try {
+        fastPath.apply({ wanted: network, devices });
+      } catch (error) {
+        // The network's other packets are the kernel's; the fast path of other networks goes on.
+        this.#problems.push(`network ${network.name} (${uuid}): ${(error as Error).message}`);
+      }
+    }
+    if (everything) fastPath.sweep();
+    await fastPath.refreshNexthops();
+    fastPath.attachUnderlay((await readUnderlay(this.#options.config.underlay)).ifindex);
+    return fastPath.writes - before;
+  }
+
+  #switchOn(): FastPath {
+    const { config } = this.#options;
+    return new FastPath(
+      {
+        bpfDirectory: config.bpf_directory,
+        underlayAddress: config.underlay.address,
+        vxlanPort: config.vxlan_port,
+        underlayHook: config.underlay_hook,
+        mapSizes: config.map_sizes,
+      },
+      (event) => this.#hear(event),
+    );
+  }
+
+  #switchOff(): void {
+    try {
+      if (this.#fastPath) this.#fastPath.switchOff();
+      else detachAll(this.#options.config.bpf_directory);
+    } catch (error) {
+      this.#options.log.error({ error: (error as Error).message }, 'the fast path could not be taken away completely');
+    }
+    this.close();
+  }
+
+  #hear(event: Event): void {
+    const network = [...this.#vnis].find(([, vni]) => vni === event.vni)?.[0];
+    const message = `${reasonName(event.reason)}: ${macText(event.src_mac)} (${ipv4Text(event.source)}) to ${macText(event.dst_mac)} (${ipv4Text(event.destination)})`;
+    this.#options.log.warn({ vni: event.vni, ifindex: event.ifindex }, message);
+    if (network === undefined) return;
+    const program = Object.entries(Program).find(([, value]) => value === event.program)?.[0] ?? '';
+    this.#options.onEvent({
+      timestamp: Date.now() / 1000,
+      objectType: 'network',
+      objectUuid: network,
+      operation: 'drop',
+      phase: '',
+      message,
+      type: 'audit',
+      extra: { program: program.toLowerCase(), ifindex: String(event.ifindex) },
+    });
+  }
+
+  #say(): void {
+    const on = this.#fastPath !== undefined;
+    const config = this.#options.config;
+    const configured = config.datapath === 'kernel' ? 'the configuration of this node says datapath: kernel' : '';
+    const status: fistpath.IDatapathStatus = {
+      mode: on ? 'ebpf' : 'kernel',
+      reason: this.#failure || configured,
+      underlayHook: this.#fastPath?.underlayHook ?? '',
+      problems: [...this.#problems, ...(this.#fastPath?.problems ?? [])],
+    };
+    const text = JSON.stringify(status);
+    if (text === this.#said) return;
+    this.#said = text;
+    this.#options.onStatus(status);
+  }
+}

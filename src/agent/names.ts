@@ -1,0 +1,59 @@
+import { mkdirSync, readFileSync, renameSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import type { fistpath } from '#proto';
+import type { Config } from '../config.ts';
+import type { NetworkResult } from './kernel/kernel.ts';
+
+/** What numbers mean to people, kept in a file so that inspection works when no daemon runs. */
+export interface Names {
+  node: string;
+  /** By VNI. */
+  networks: Record<string, { uuid: string; name: string }>;
+  /** By underlay address. */
+  nodes: Record<string, string>;
+  /** By device name. */
+  ports: Record<string, { interface: string; instance: string; network: string }>;
+}
+
+export function namesFile(stateDirectory: string): string {
+  return join(stateDirectory, 'names.json');
+}
+
+/** Writes the names when they changed; a reader sees the old file or the new one, never half of it. */
+export function writeNames(
+  config: Config,
+  nodeNames: Record<string, string>,
+  wanted: ReadonlyMap<string, fistpath.INodeNetwork>,
+  results: ReadonlyMap<string, NetworkResult>,
+): void {
+  const file = namesFile(config.state_directory);
+  const before = readNames(config.state_directory);
+  const names: Names = { node: config.node, networks: {}, nodes: nodeNames, ports: {} };
+  for (const network of wanted.values()) {
+    names.networks[network.vni!] = { uuid: network.uuid!, name: network.name! };
+    const devices = results.get(network.uuid!)?.devices?.ports;
+    if (devices === undefined) {
+      for (const [ifname, port] of Object.entries(before?.ports ?? {})) {
+        if (port.network === network.uuid) names.ports[ifname] = port;
+      }
+    }
+    for (const port of devices ?? []) {
+      const instance = network.ports?.find((each) => each.interface === port.interface)?.instance ?? '';
+      names.ports[port.ifname] = { interface: port.interface ?? '', instance, network: network.uuid! };
+    }
+  }
+  const text = JSON.stringify(names);
+  if (before !== undefined && text === JSON.stringify(before)) return;
+  mkdirSync(config.state_directory, { recursive: true });
+  writeFileSync(`${file}.new`, text, { mode: 0o644 });
+  renameSync(`${file}.new`, file);
+}
+
+/** Undefined when there is none, or none that can be read. */
+export function readNames(stateDirectory: string): Names | undefined {
+  try {
+    return JSON.parse(readFileSync(namesFile(stateDirectory), 'utf8')) as Names;
+  } catch {
+    return undefined;
+  }
+}
