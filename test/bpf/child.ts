@@ -8,8 +8,8 @@ import { fileURLToPath } from 'node:url';
 import { DEVICE_BASE, DEVICES } from './world.ts';
 
 /**
- * Runs a script of this folder in new network and mount namespaces, with the request as JSON on its
- * standard input, and resolves to the JSON it prints. Rejects with its error output when it fails or takes more than `seconds`.
+ * Runs a script of this folder in new network and mount namespaces, with the request as JSON on its standard input,
+ * and resolves to the JSON it prints. Rejects with its error output when it fails or takes more than `seconds`.
  */
 export function inChild<T>(script: string, request: unknown, seconds: number): Promise<T> {
   const path = fileURLToPath(new URL(script, import.meta.url));
@@ -27,12 +27,7 @@ export function inChild<T>(script: string, request: unknown, seconds: number): P
     child.on('error', reject);
     child.on('close', (status, signal) => {
       if (status === 0) resolve(JSON.parse(output) as T);
-      else
-        reject(
-          new Error(
-            `${script} ${JSON.stringify(request)} ended with ${signal ?? status}:\n${errors}${output}`,
-          ),
-        );
+      else reject(new Error(`${script} ended with ${signal ?? status}:\n${errors}${output}`));
     });
   });
 }

@@ -45,8 +45,10 @@ function count(totals: Totals, decision: Decision): void {
 function difference(expected: Totals, actual: Totals): string {
   const lines: string[] = [];
   for (const key of new Set([...expected.keys(), ...actual.keys()])) {
-    const [want, got] = [`${expected.get(key) ?? [0, 0]}`, `${actual.get(key) ?? [0, 0]}`];
-    if (want !== got) lines.push(`${key}: ${got} counted, ${want} expected`);
+    const [want, wantBytes] = expected.get(key) ?? [0, 0];
+    const [got, gotBytes] = actual.get(key) ?? [0, 0];
+    if (want !== got || wantBytes !== gotBytes)
+      lines.push(`${key}: ${got} packets, ${gotBytes} bytes counted, ${want} and ${wantBytes} expected`);
   }
   return lines.join('; ');
 }

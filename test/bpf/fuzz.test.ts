@@ -8,9 +8,31 @@ const FIRST_SEED = Number(process.env.FUZZ_SEED ?? 1);
 const PACKETS = Number(process.env.FUZZ_PACKETS ?? 1_000_000);
 
 /** What the packets must have met, or the fuzzer does not test what it seems to. */
-const FROM_PARSING: Reason[] = ['TRUNCATED', 'MULTICAST', 'ARP', 'ETHERTYPE', 'IP_MALFORMED', 'IP_OPTIONS', 'FRAGMENT'];
-const FROM_TUNNEL: Reason[] = ['NOT_VXLAN', 'VXLAN_FLAGS', 'UNKNOWN_VNI', 'CONGESTION', 'TCP', 'UNTRUSTED_SOURCE'];
-const UNDERLAY: Reason[] = ['TO_PORT', ...FROM_PARSING, ...FROM_TUNNEL, 'UNKNOWN_MAC', 'NOT_LOCAL', 'TOO_BIG'];
+const FROM_PARSING: Reason[] = [
+  'TRUNCATED',
+  'MULTICAST',
+  'ARP',
+  'ETHERTYPE',
+  'IP_MALFORMED',
+  'IP_OPTIONS',
+  'FRAGMENT',
+];
+const FROM_TUNNEL: Reason[] = [
+  'NOT_VXLAN',
+  'VXLAN_FLAGS',
+  'UNKNOWN_VNI',
+  'CONGESTION',
+  'TCP',
+  'UNTRUSTED_SOURCE',
+];
+const UNDERLAY: Reason[] = [
+  'TO_PORT',
+  ...FROM_PARSING,
+  ...FROM_TUNNEL,
+  'UNKNOWN_MAC',
+  'NOT_LOCAL',
+  'TOO_BIG',
+];
 const GUARD: Reason[] = ['SPOOFED_MAC', 'SPOOFED_IPV4', 'SPOOFED_ARP'];
 
 const PROGRAMS: { program: ProgramName; share: number; reasons: Reason[] }[] = [
@@ -18,7 +40,16 @@ const PROGRAMS: { program: ProgramName; share: number; reasons: Reason[] }[] = [
     program: 'port',
     share: 0.3,
     reasons: [
-      ...['TO_PORT', 'TO_TUNNEL', 'UNKNOWN_DEVICE', 'UNKNOWN_MAC', 'SAME_PORT', 'TOO_BIG', 'NO_NEXTHOP', 'HELPER'] as const,
+      ...([
+        'TO_PORT',
+        'TO_TUNNEL',
+        'UNKNOWN_DEVICE',
+        'UNKNOWN_MAC',
+        'SAME_PORT',
+        'TOO_BIG',
+        'NO_NEXTHOP',
+        'HELPER',
+      ] as const),
       ...FROM_PARSING,
       ...GUARD,
     ],

@@ -70,7 +70,6 @@ const PORT_DEVICES = [
   DEVICES.bare,
   DEVICES.twin,
   DEVICES.large,
-  DEVICES.unknown,
 ];
 const TUNNEL_DEVICES = [DEVICES.vxlan1, DEVICES.vxlan2, DEVICES.vxlanLarge, DEVICES.unknown, DEVICES.guestA];
 

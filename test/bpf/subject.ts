@@ -135,14 +135,14 @@ export const receivedKey = (slot: number): string => `slot ${slot} received`;
 
 export class Subject {
   readonly object: BpfObject;
-  readonly #program: BpfProgram;
+  readonly program: BpfProgram;
   readonly #name: ProgramName;
   readonly #reasons: Reason[];
   readonly #counters: BpfMap;
   readonly #portCounters: BpfMap;
   #context: { of: string; bytes: Uint8Array } = { of: '', bytes: new Uint8Array(0) };
 
-  constructor(name: ProgramName, maps: Maps) {
+  constructor(name: ProgramName, maps: Maps, options: { ringSize?: number } = {}) {
     this.#name = name;
     const file = name.startsWith('underlay') ? 'underlay' : name;
     this.object = new BpfObject(readFileSync(new URL(`../../bpf/out/${file}.bpf.o`, import.meta.url)));
@@ -159,19 +159,20 @@ export class Subject {
     for (const map of ['ports', 'fdb', 'networks', 'tunnels', 'members', 'nexthops'])
       if (object.maps.includes(map)) object.setMaxEntries(map, 64);
     object.setMaxEntries('port_counters', SLOTS);
+    if (options.ringSize !== undefined) object.setMaxEntries('events', options.ringSize);
     object.load();
     fill(object, maps);
-    this.#program = object.program(name);
+    this.program = object.program(name);
     this.#reasons = reasonNames(object.btf());
     this.#counters = object.map('counters');
     this.#portCounters = object.map('port_counters');
   }
 
   run(frame: Uint8Array, context: Context): { retval: number; data: Uint8Array } {
-    if (this.#name === 'underlay_xdp') return this.#program.testRun({ data: frame });
+    if (this.#name === 'underlay_xdp') return this.program.testRun({ data: frame });
     const of = `${context.ifindex} ${context.gsoSize} ${context.gsoSegments}`;
     if (of !== this.#context.of) this.#context = { of, bytes: skbContext(context) };
-    return this.#program.testRun({ data: frame, context: this.#context.bytes });
+    return this.program.testRun({ data: frame, context: this.#context.bytes });
   }
 
   /** Everything counted since the object was loaded; what is zero is left out. */

@@ -52,7 +52,10 @@ const tunnelled = (inner: Uint8Array): Uint8Array =>
 /** Every prefix of the frame, down to nothing. */
 async function prefixes(program: ProgramName, frame: Uint8Array, ifindex: number): Promise<FrameResult[]> {
   const context: Context = { ifindex, gsoSize: 0, gsoSegments: 0 };
-  const packets = Array.from({ length: frame.length + 1 }, (_, n) => ({ frame: toHex(frame.subarray(0, n)), context }));
+  const packets = Array.from({ length: frame.length + 1 }, (_, n) => ({
+    frame: toHex(frame.subarray(0, n)),
+    context,
+  }));
   return await inChild<FrameResult[]>('frames-child.ts', { program, packets } satisfies FramesRequest, 60);
 }
 
@@ -66,7 +69,9 @@ const PROGRAMS: { program: ProgramName; ifindex: number; wrap: (inner: Uint8Arra
 describe('truncation at every byte offset', () => {
   for (const { program, ifindex, wrap } of PROGRAMS) {
     const xdp = program === 'underlay_xdp';
-    const [pass, drop, redirect] = xdp ? [XDP_PASS, XDP_DROP, XDP_REDIRECT] : [TC_ACT_OK, TC_ACT_SHOT, TC_ACT_REDIRECT];
+    const [pass, drop, redirect] = xdp
+      ? [XDP_PASS, XDP_DROP, XDP_REDIRECT]
+      : [TC_ACT_OK, TC_ACT_SHOT, TC_ACT_REDIRECT];
     for (const [name, inner] of Object.entries(INNER)) {
       it(`${program}: ${name}`, async () => {
         const frame = wrap(inner);
@@ -85,7 +90,11 @@ describe('truncation at every byte offset', () => {
           assert.equal(result.mismatch, undefined, where);
           assert.notEqual(result.retval, drop, `${where}: dropped, though the sender is honest`);
           assert.notEqual(result.retval, redirect, `${where}: forwarded, though it lacks its end`);
-          assert.equal(result.frame, toHex(frame.subarray(0, length)), `${where}: went to the kernel changed`);
+          assert.equal(
+            result.frame,
+            toHex(frame.subarray(0, length)),
+            `${where}: went to the kernel changed`,
+          );
         }
       });
     }

@@ -1,0 +1,237 @@
+import assert from 'node:assert/strict';
+import { inChild } from './child.ts';
+import type { CountersReport, CountersRequest } from './counters-child.ts';
+import { arp, ETHERTYPE, encapsulate, ethernet, fromHex, ipv4, toHex, udp } from './frames.ts';
+import type { Context, ProgramName, Reason, Verdict } from './model.ts';
+import { ADDRESS, DEVICES, MAC, SLOTS, VNI } from './world.ts';
+
+const run = (request: CountersRequest): Promise<CountersReport> => inChild('counters-child.ts', request, 100);
+
+/** enum reason and enum program of abi.h: what an event carries. */
+const NUMBER = { SPOOFED_MAC: 23, SPOOFED_IPV4: 24, SPOOFED_ARP: 25, UNTRUSTED_SOURCE: 26 } as const;
+type Drop = keyof typeof NUMBER;
+
+const from = (ifindex: number): Context => ({ ifindex, gsoSize: 0, gsoSegments: 0 });
+const packet = (source: number): Uint8Array =>
+  ipv4({ source, destination: ADDRESS.guestB, protocol: 17 }, udp(1, 2, new Uint8Array(9)));
+const guestArp = (senderMac: string, senderAddress: number): Uint8Array =>
+  ethernet(
+    'ffffffffffff',
+    MAC.guestA,
+    ETHERTYPE.arp,
+    arp({ operation: 1, senderMac, senderAddress, targetMac: '000000000000', targetAddress: ADDRESS.guestB }),
+  );
+
+interface DropCase {
+  name: string;
+  program: ProgramName;
+  reason: Drop;
+  frame: Uint8Array;
+  context: Context;
+  event: {
+    vni: number;
+    ifindex: number;
+    source: number;
+    destination: number;
+    from: string;
+    to: string;
+    type: number;
+  };
+}
+
+const guest = { vni: VNI.first, ifindex: DEVICES.guestA, to: MAC.guestB };
+const forged = encapsulate(ethernet(MAC.guestA, MAC.guestB, ETHERTYPE.ipv4, packet(ADDRESS.guestB)), {
+  destinationMac: MAC.underlay,
+  sourceMac: MAC.nextHop,
+  source: ADDRESS.otherTenant,
+  destination: ADDRESS.underlay,
+  port: 4789,
+  sourcePort: 50000,
+  vni: VNI.first,
+  tos: 0,
+  id: 7,
+});
+const forgedEvent = {
+  vni: VNI.first,
+  source: ADDRESS.otherTenant,
+  destination: ADDRESS.underlay,
+  from: MAC.nextHop,
+  to: MAC.underlay,
+  type: ETHERTYPE.ipv4,
+};
+
+const DROPS: DropCase[] = [
+  {
+    name: "another's MAC",
+    program: 'port',
+    reason: 'SPOOFED_MAC',
+    frame: ethernet(MAC.guestB, MAC.stranger, ETHERTYPE.ipv4, packet(ADDRESS.guestA)),
+    context: from(DEVICES.guestA),
+    event: {
+      ...guest,
+      source: ADDRESS.guestA,
+      destination: ADDRESS.guestB,
+      from: MAC.stranger,
+      type: ETHERTYPE.ipv4,
+    },
+  },
+  {
+    name: "another's IPv4",
+    program: 'port',
+    reason: 'SPOOFED_IPV4',
+    frame: ethernet(MAC.guestB, MAC.guestA, ETHERTYPE.ipv4, packet(ADDRESS.other)),
+    context: from(DEVICES.guestA),
+    event: {
+      ...guest,
+      source: ADDRESS.other,
+      destination: ADDRESS.guestB,
+      from: MAC.guestA,
+      type: ETHERTYPE.ipv4,
+    },
+  },
+  {
+    name: "another's address as ARP sender",
+    program: 'port',
+    reason: 'SPOOFED_ARP',
+    frame: guestArp(MAC.guestA, ADDRESS.guestB),
+    context: from(DEVICES.guestA),
+    event: {
+      ...guest,
+      to: 'ffffffffffff',
+      source: ADDRESS.guestB,
+      destination: ADDRESS.guestB,
+      from: MAC.guestA,
+      type: ETHERTYPE.arp,
+    },
+  },
+  {
+    name: "another's MAC as ARP sender",
+    program: 'port',
+    reason: 'SPOOFED_ARP',
+    frame: guestArp(MAC.guestB, ADDRESS.guestA),
+    context: from(DEVICES.guestA),
+    event: {
+      ...guest,
+      to: 'ffffffffffff',
+      source: ADDRESS.guestA,
+      destination: ADDRESS.guestB,
+      from: MAC.guestA,
+      type: ETHERTYPE.arp,
+    },
+  },
+  {
+    name: 'a member of another VNI, TC',
+    program: 'underlay_tc',
+    reason: 'UNTRUSTED_SOURCE',
+    frame: forged,
+    context: from(DEVICES.unknown),
+    event: { ...forgedEvent, ifindex: DEVICES.unknown },
+  },
+  {
+    name: 'a member of another VNI, XDP',
+    program: 'underlay_xdp',
+    reason: 'UNTRUSTED_SOURCE',
+    frame: forged,
+    context: from(DEVICES.unknown),
+    // A test run of XDP without a context comes from the loopback device.
+    event: { ...forgedEvent, ifindex: 1 },
+  },
+];
+
+/** struct event of abi.h. */
+function decodeEvent(hex: string): {
+  time: bigint;
+  program: number;
+  reason: number;
+  event: DropCase['event'];
+} {
+  const bytes = fromHex(hex);
+  assert.equal(bytes.length, 40);
+  const view = new DataView(bytes.buffer);
+  return {
+    time: view.getBigUint64(0, true),
+    event: {
+      vni: view.getUint32(8, true),
+      ifindex: view.getUint32(12, true),
+      source: view.getUint32(16),
+      destination: view.getUint32(20),
+      from: hex.slice(48, 60),
+      to: hex.slice(60, 72),
+      type: view.getUint16(36),
+    },
+    program: bytes[38]!,
+    reason: bytes[39]!,
+  };
+}
+
+function sum(all: [number, number][]): [number, number] {
+  return [all.reduce((n, one) => n + one[0], 0), all.reduce((n, one) => n + one[1], 0)];
+}
+
+describe('counters of the programs', () => {
+  for (const program of ['port', 'underlay_tc', 'underlay_xdp', 'tunnel'] as const)
+    it(`${program}: the reasons add up to what went in`, async () => {
+      const { packets, bytes, totals } = await run({ program, random: 5000, consumer: false });
+      const reasons = totals.filter(([key]) => !key.startsWith('slot'));
+      assert.ok(
+        reasons.every(([key]) => !key.startsWith('program')),
+        `another program's counters: ${JSON.stringify(reasons)}`,
+      );
+      assert.deepEqual(sum(reasons.map(([, one]) => one)), [packets, bytes]);
+
+      const get = (key: string): [number, number] => new Map(totals).get(key) ?? [0, 0];
+      const bySlot = (suffix: string): [number, number] => {
+        return sum(Array.from({ length: SLOTS }, (_, slot) => get(`slot ${slot} ${suffix}`)));
+      };
+      assert.deepEqual(bySlot('received')[0], get('TO_PORT')[0]);
+      if (program !== 'port') return;
+      const verdict = (which: Verdict): [number, number] => bySlot(`sent ${which}`);
+      const drops = (Object.keys(NUMBER) as Reason[]).map((reason) => get(reason)[0]);
+      assert.deepEqual(verdict('PORT'), get('TO_PORT'));
+      assert.deepEqual(verdict('TUNNEL'), get('TO_TUNNEL'));
+      assert.equal(
+        verdict('DROP')[0],
+        drops.reduce((a, b) => a + b),
+      );
+      const known = verdict('PORT')[0] + verdict('TUNNEL')[0] + verdict('KERNEL')[0] + verdict('DROP')[0];
+      assert.equal(known, packets - get('UNKNOWN_DEVICE')[0]);
+    });
+});
+
+describe('drops are counted and reported', () => {
+  for (const { name, program, reason, frame, context, event } of DROPS)
+    it(`${reason}: ${name}`, async () => {
+      const report = await run({ program, frame: toHex(frame), context, times: 1, consumer: true });
+      assert.deepEqual(report.retvals, [program === 'underlay_xdp' ? 1 : 2]);
+      assert.deepEqual(new Map(report.totals).get(reason), [1, frame.length]);
+      assert.equal(report.events.length, 1);
+      const decoded = decodeEvent(report.events[0]!);
+      assert.deepEqual(decoded.event, event);
+      assert.equal(decoded.program, program === 'port' ? 0 : 1);
+      assert.equal(decoded.reason, NUMBER[reason]);
+      const age = process.hrtime.bigint() - decoded.time;
+      assert.ok(age > 0n && age < 60_000_000_000n, `happened ${age} ns ago`);
+    });
+
+  it('of a burst, one event per interval and CPU is reported; the rest is counted as suppressed', async () => {
+    const { program, frame, context } = DROPS[0]!;
+    const report = await run({ program, frame: toHex(frame), context, times: 2000, consumer: true });
+    assert.equal(report.events.length + report.suppressed, 2000);
+    assert.equal(report.lost, 0);
+    // 100 ms per CPU; two CPUs could take turns.
+    const most = 2 * (Math.ceil(report.seconds / 0.1) + 1);
+    assert.ok(report.events.length >= 1 && report.events.length <= most, `${report.events.length} events`);
+  });
+
+  it('a full ring buffer loses events, counts them, and holds no packet up', async () => {
+    const { program, reason, frame, context } = DROPS[0]!;
+    const ring = { consumer: false, ringSize: 4096, openGate: NUMBER[reason] };
+    const report = await run({ program, frame: toHex(frame), context, times: 500, ...ring });
+    assert.deepEqual(report.retvals, [2]);
+    assert.deepEqual(new Map(report.totals).get(reason), [500, 500 * frame.length]);
+    // A record takes its 40 bytes and a header of 8; one byte of the ring always stays free.
+    assert.equal(500 - report.lost, Math.floor(4095 / 48));
+    assert.equal(report.suppressed, 0);
+    assert.ok(report.seconds < 2, `500 packets took ${report.seconds} s`);
+  });
+});
