@@ -1,0 +1,3 @@
+import { metadataRoutes } from './metadata-routes.ts';
+
+export const namespaceRoutes = metadataRoutes('namespace', '/auth/namespaces/:namespace');
