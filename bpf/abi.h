@@ -38,7 +38,7 @@ enum reason {
 	REASON_MULTICAST = 4, /* broadcast or multicast destination MAC */
 	REASON_ARP = 5,
 	REASON_ETHERTYPE = 6, /* neither IPv4, IPv6 nor ARP; VLAN tags among them */
-	REASON_IP_MALFORMED = 7, /* version, header length or total length is wrong */
+	REASON_IP_MALFORMED = 7, /* version, a length or a unicast packet's source (0.0.0.0) is wrong */
 	REASON_IP_OPTIONS = 8, /* IPv4 options, IPv6 extension headers */
 	REASON_FRAGMENT = 9,
 	REASON_UNKNOWN_MAC = 10, /* destination not in the FDB */
@@ -49,7 +49,8 @@ enum reason {
 	REASON_NOT_VXLAN = 15, /* on the underlay, but not for our VXLAN address and port */
 	REASON_VXLAN_FLAGS = 16, /* I flag clear, or reserved bits set (RFC 7348, 5) */
 	REASON_UNKNOWN_VNI = 17,
-	REASON_CONGESTION = 18, /* outer ECN field is CE: the kernel merges it (RFC 6040) */
+	REASON_CONGESTION =
+	        18, /* the outer ECN field changes the inner one: the kernel merges them (RFC 6040) */
 	REASON_MERGED = 19, /* a GSO frame from the wire: through the kernel's VXLAN device */
 	REASON_TCP = 20, /* TCP from the wire: GRO, then the kernel's VXLAN device */
 	REASON_NO_XDP = 21, /* the port's device can't take a frame from XDP */
@@ -62,6 +63,12 @@ enum reason {
 	REASON_UNTRUSTED_SOURCE = 26, /* tunnel packet from an address that is no member of its VNI */
 	REASON_REWRITE_FAILED = 27, /* a helper failed when the packet was already changed */
 	REASON_MAX = 28,
+};
+
+/* Reasons stand in the order of their verdicts: the first one of a group. */
+enum reason_group {
+	REASON_KERNEL = REASON_UNKNOWN_DEVICE,
+	REASON_DROP = REASON_SPOOFED_MAC,
 };
 
 /* ports: ifindex (host order) -> what a port may send */
@@ -78,6 +85,7 @@ struct port {
 	__u8 mac[6];
 	__u16 pad;
 };
+_Static_assert(sizeof(struct port) == 24, "layout is part of the ABI");
 
 /* fdb: where a MAC of a network is */
 struct fdb_key {
@@ -85,9 +93,11 @@ struct fdb_key {
 	__u8 mac[6];
 	__u16 pad;
 };
+_Static_assert(sizeof(struct fdb_key) == 12, "layout is part of the ABI");
 
 enum fdb_flag {
-	FDB_PEER = 1, /* local veth into another namespace: bpf_redirect_peer is allowed */
+	FDB_PEER = 1, /* local veth into another namespace: bpf_redirect_peer, and XDP frames of several
+	                 buffers */
 	FDB_XDP = 2, /* local device that takes frames redirected from XDP */
 };
 
@@ -98,6 +108,7 @@ struct fdb_entry {
 	__u16 mtu; /* layer 3 bytes */
 	__u16 flags; /* enum fdb_flag */
 };
+_Static_assert(sizeof(struct fdb_entry) == 16, "layout is part of the ABI");
 
 /* networks: vni -> the networks that exist on this node */
 struct network {
@@ -105,21 +116,25 @@ struct network {
 	__u16 mtu;
 	__u16 pad;
 };
+_Static_assert(sizeof(struct network) == 8, "layout is part of the ABI");
 
 /* tunnels: ifindex of a VXLAN device -> its network */
 struct tunnel {
 	__u32 vni;
 };
+_Static_assert(sizeof(struct tunnel) == 4, "layout is part of the ABI");
 
 /* members: who may send tunnel packets of a VNI */
 struct member_key {
 	__u32 vni;
 	__be32 address;
 };
+_Static_assert(sizeof(struct member_key) == 8, "layout is part of the ABI");
 
 struct member {
 	__u32 pad;
 };
+_Static_assert(sizeof(struct member) == 4, "layout is part of the ABI");
 
 /* nexthops: a node's underlay address -> the Ethernet header and device towards it */
 struct nexthop {
@@ -129,18 +144,25 @@ struct nexthop {
 	__u8 src_mac[6];
 	__u16 pad;
 };
+_Static_assert(sizeof(struct nexthop) == 20, "layout is part of the ABI");
 
-/* counters: [program * REASON_MAX + reason], per CPU. Packets are wire packets: a GSO frame counts its segments. */
+/*
+ * counters: [program * REASON_MAX + reason], per CPU. Packets are wire packets: a GSO frame counts its
+ * segments. Bytes are the frame's as it came in, so from the underlay with the outer headers, on a port
+ * without.
+ */
 struct traffic {
 	__u64 packets;
 	__u64 bytes;
 };
+_Static_assert(sizeof(struct traffic) == 16, "layout is part of the ABI");
 
 /* port_counters: [slot], per CPU */
 struct port_counters {
 	struct traffic sent[VERDICT_MAX]; /* by the port, by verdict */
 	struct traffic received; /* redirected to the port */
 };
+_Static_assert(sizeof(struct port_counters) == 80, "layout is part of the ABI");
 
 /* event_gates: [reason], per CPU: at most one event per reason, CPU and EVENT_INTERVAL_NS */
 struct event_gate {
@@ -148,6 +170,7 @@ struct event_gate {
 	__u64 suppressed; /* by the interval */
 	__u64 lost; /* ring buffer full */
 };
+_Static_assert(sizeof(struct event_gate) == 24, "layout is part of the ABI");
 
 /* events: ring buffer; rare things an operator wants to hear of (drops) */
 struct event {
@@ -162,5 +185,6 @@ struct event {
 	__u8 program; /* enum program */
 	__u8 reason; /* enum reason */
 };
+_Static_assert(sizeof(struct event) == 40, "layout is part of the ABI");
 
 #endif

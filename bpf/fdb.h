@@ -1,0 +1,58 @@
+/* SPDX-License-Identifier: (GPL-2.0-only OR Apache-2.0) */
+/* Where a MAC of a network is, and how a frame gets to a port of this node. */
+#ifndef FISTPATH_FDB_H
+#define FISTPATH_FDB_H
+
+#include <linux/if_packet.h>
+#include "maps.h"
+#include "parse.h"
+
+/* NULL: unknown. The VNI is part of the key: two networks may use the same MAC. */
+static __always_inline const struct fdb_entry *find_destination(__u32 vni, const struct frame *frame)
+{
+	struct fdb_key key = {.vni = vni};
+
+	__builtin_memcpy(key.mac, frame->ethernet->h_dest, sizeof(key.mac));
+	return bpf_map_lookup_elem(&fdb, &key);
+}
+
+/*
+ * Hands the frame to a local port; returns the program's result.
+ *
+ * bpf_redirect_peer saves the way through the veth's own queue, but it enters the other namespace without
+ * eth_type_trans(): the packet must already be marked as the receiver's own, or IP ignores it as another
+ * host's, and its protocol must be right. The protocol is wrong where an IPv6 packet was taken out of an IPv4
+ * tunnel (BPF_F_ADJ_ROOM_DECAP_L3_IPV6 would cure it, but only from kernel 6.3): such a packet takes the
+ * queue, where the veth corrects it.
+ */
+static __always_inline int deliver_tc(struct __sk_buff *skb, const struct fdb_entry *port, __be16 ethertype)
+{
+	if (port->flags & FDB_PEER && skb->protocol == ethertype && !bpf_skb_change_type(skb, PACKET_HOST))
+		return bpf_redirect_peer(port->ifindex, 0);
+	return bpf_redirect(port->ifindex, 0);
+}
+
+/*
+ * By ifindex and without a DEVMAP: the kernel resolves it when the packet comes, in the namespace of the
+ * device that the packet came by, and batches as it does for a DEVMAP. A DEVMAP resolves in the namespace of
+ * whoever writes it, loses its entries with their devices, and refuses to serve plain and multi-buffer
+ * programs at once.
+ */
+static __always_inline int deliver_xdp(const struct fdb_entry *port)
+{
+	return bpf_redirect(port->ifindex, 0);
+}
+
+/*
+ * Does the port take this frame from XDP? A device without the means loses it silently, so the agent says so
+ * by FDB_XDP. A frame of several buffers (jumbo) is taken by veth only; a tap refuses it after we are gone.
+ */
+static __always_inline bool takes_from_xdp(const struct packet *packet, const struct fdb_entry *port)
+{
+	const struct xdp_md *xdp = packet->context;
+	bool one_buffer = xdp->data_end - xdp->data == packet->length;
+
+	return port->flags & FDB_XDP && (one_buffer || port->flags & FDB_PEER);
+}
+
+#endif
