@@ -49,8 +49,7 @@ enum reason {
 	REASON_NOT_VXLAN = 15, /* on the underlay, but not for our VXLAN address and port */
 	REASON_VXLAN_FLAGS = 16, /* I flag clear, or reserved bits set (RFC 7348, 5) */
 	REASON_UNKNOWN_VNI = 17,
-	REASON_CONGESTION =
-	        18, /* the outer ECN field changes the inner one: the kernel merges them (RFC 6040) */
+	REASON_CONGESTION = 18, /* the outer ECN field changes the inner one: the kernel merges (RFC 6040) */
 	REASON_MERGED = 19, /* a GSO frame from the wire: through the kernel's VXLAN device */
 	REASON_TCP = 20, /* TCP from the wire: GRO, then the kernel's VXLAN device */
 	REASON_NO_XDP = 21, /* the port's device can't take a frame from XDP */
@@ -96,8 +95,7 @@ struct fdb_key {
 _Static_assert(sizeof(struct fdb_key) == 12, "layout is part of the ABI");
 
 enum fdb_flag {
-	FDB_PEER = 1, /* local veth into another namespace: bpf_redirect_peer, and XDP frames of several
-	                 buffers */
+	FDB_PEER = 1, /* local veth into another namespace: redirect_peer, XDP frames of several buffers */
 	FDB_XDP = 2, /* local device that takes frames redirected from XDP */
 };
 
