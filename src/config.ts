@@ -84,7 +84,9 @@ export function parseConfig(text: string, file: string): Config {
   }
   const config = value as Config;
   if (!isIPv4(config.underlay.address)) {
-    throw new Error(`configuration ${file}: /underlay/address is no IPv4 address: ${config.underlay.address}`);
+    throw new Error(
+      `configuration ${file}: /underlay/address is no IPv4 address: ${config.underlay.address}`,
+    );
   }
   if (config.roles.includes('controller') && config.bootstrap_key_file === undefined) {
     throw new Error(

@@ -54,8 +54,12 @@ describe('import direction', () => {
 
   it('sees an import that points upwards', () => {
     const file = join(SOURCE, 'agent/agent.ts');
-    assert.deepEqual(violations(file, ['../controller/open.ts']), ['agent/agent.ts imports ../controller/open.ts']);
-    assert.deepEqual(violations(join(SOURCE, 'controller/x.ts'), ['#addon']), ['controller/x.ts imports #addon']);
+    assert.deepEqual(violations(file, ['../controller/open.ts']), [
+      'agent/agent.ts imports ../controller/open.ts',
+    ]);
+    assert.deepEqual(violations(join(SOURCE, 'controller/x.ts'), ['#addon']), [
+      'controller/x.ts imports #addon',
+    ]);
     assert.deepEqual(violations(file, ['./names.ts', '#addon', 'pino', '../config.ts']), []);
   });
 });

@@ -5,8 +5,8 @@
 import type { Logger } from 'pino';
 import { fistpath } from '#proto';
 import type { Config } from '../config.ts';
-import { DatapathSwitch } from './datapath/switch.ts';
 import { KernelWatch } from './datapath/nexthops.ts';
+import { DatapathSwitch } from './datapath/switch.ts';
 import { KernelFallback, type NetworkResult } from './kernel/kernel.ts';
 import { writeNames } from './names.ts';
 import { ControllerStream } from './stream.ts';
@@ -149,7 +149,10 @@ export class Agent {
       try {
         await this.#pass(scope);
       } catch (error) {
-        this.#log.error({ error: (error as Error).message }, 'this node could not be brought to its desired state');
+        this.#log.error(
+          { error: (error as Error).message },
+          'this node could not be brought to its desired state',
+        );
         this.#schedule(RETRY_MS);
       }
       this.#schedule(RECONCILE_MS);
@@ -196,9 +199,11 @@ export class Agent {
     if (this.#reported.get(uuid) === said) return;
     if (wanted) this.#reported.set(uuid, said);
     else this.#reported.delete(uuid);
-    if (result.error) this.#log.error({ network: uuid, error: result.error }, 'network is not as it should be');
+    if (result.error)
+      this.#log.error({ network: uuid, error: result.error }, 'network is not as it should be');
     const status = { progress, error: result.error ?? '' };
     this.#stream.send({ status: { ...status, objectType: 'network', objectUuid: uuid } });
-    for (const port of ports) this.#stream.send({ status: { ...status, objectType: 'interface', objectUuid: port } });
+    for (const port of ports)
+      this.#stream.send({ status: { ...status, objectType: 'interface', objectUuid: port } });
   }
 }

@@ -2,7 +2,7 @@
  * The agent's end of the stream to a controller: says hello, keeps the stream alive, and comes back with
  * growing delays, to the next controller of the list, when it ends.
  */
-import { type ChannelCredentials, type ClientDuplexStream, Client, credentials as grpc } from '@grpc/grpc-js';
+import { type ChannelCredentials, Client, type ClientDuplexStream, credentials as grpc } from '@grpc/grpc-js';
 import { fistpath } from '#proto';
 
 const PATH = '/fistpath.Agents/Connect';

@@ -13,7 +13,7 @@ import { bytesOf, MirroredMap } from './mirror.ts';
 import { readNexthops } from './nexthops.ts';
 import { Pins } from './pins.ts';
 import { detachPinned, Programs, type ProgramsConfig, type UnderlayHook } from './programs.ts';
-import { bytes, NO_TABLES, networkTables, type NetworkTables, U32 } from './tables.ts';
+import { bytes, type NetworkTables, NO_TABLES, networkTables, U32 } from './tables.ts';
 
 export interface FastPathConfig extends ProgramsConfig {
   bpfDirectory: string;
@@ -94,7 +94,9 @@ export class FastPath {
     }
     const used = new Set(this.#slots.values());
     this.#nextSlot = Math.max(-1, ...used) + 1;
-    this.#freeSlots = Array.from({ length: this.#nextSlot }, (_, slot) => slot).filter((slot) => !used.has(slot));
+    this.#freeSlots = Array.from({ length: this.#nextSlot }, (_, slot) => slot).filter(
+      (slot) => !used.has(slot),
+    );
   }
 
   /** Changes made to maps and attachments so far. */
@@ -167,7 +169,9 @@ export class FastPath {
   /** Removes attachments whose device is no port or tunnel of any network here. */
   sweep(): void {
     const known = new Set(this.networks().flatMap((vni) => [...this.#attachmentsOf(vni)]));
-    const stale = this.#programs.attached().filter((name) => !name.startsWith('underlay-') && !known.has(name));
+    const stale = this.#programs
+      .attached()
+      .filter((name) => !name.startsWith('underlay-') && !known.has(name));
     this.#detach(new Set(stale));
   }
 
@@ -224,7 +228,9 @@ export class FastPath {
     if (known !== undefined) return known;
     const slot = this.#freeSlots.pop() ?? this.#nextSlot++;
     if (slot >= this.#portCounters.info.maxEntries) {
-      throw new Error(`no port_counters slot is free (${slot}): raise map_sizes.ports in the daemon's configuration`);
+      throw new Error(
+        `no port_counters slot is free (${slot}): raise map_sizes.ports in the daemon's configuration`,
+      );
     }
     this.#portCounters.update(bytes(U32, slot), new Uint8Array(PortCounters.size * this.#portCounters.cpus));
     this.#slots.set(ifindex, slot);

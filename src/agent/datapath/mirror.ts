@@ -12,7 +12,10 @@ export function bytesOf(key: string): Uint8Array {
 }
 
 /** The smallest change that turns one set of entries into another. */
-export function difference(actual: Entries, desired: Entries): { write: [string, Uint8Array][]; remove: string[] } {
+export function difference(
+  actual: Entries,
+  desired: Entries,
+): { write: [string, Uint8Array][]; remove: string[] } {
   const write: [string, Uint8Array][] = [];
   for (const [key, value] of desired) {
     const present = actual.get(key);
@@ -81,7 +84,9 @@ export class MirroredMap {
       done = (error as { done?: number }).done ?? 0;
       if ((error as { code?: string }).code !== 'E2BIG') throw error;
       const { name, maxEntries } = this.map.info;
-      throw new Error(`map ${name} is full (${maxEntries} entries): raise map_sizes.${name} in the daemon's configuration`);
+      throw new Error(
+        `map ${name} is full (${maxEntries} entries): raise map_sizes.${name} in the daemon's configuration`,
+      );
     } finally {
       for (const [key, value] of write.slice(0, done)) actual.set(key, value);
     }

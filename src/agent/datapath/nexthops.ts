@@ -48,7 +48,8 @@ export function nexthopEntries(routes: Route[], neighbours: Neighbour[], links: 
     const link = linkOf.get(route.dev);
     const via = route.gateway ?? route.dst;
     const neighbour = neighbours.find((n) => n.dev === route.dev && n.dst === via);
-    if (link === undefined || neighbour?.lladdr === undefined || !USABLE.has(neighbour.state[0] ?? '')) continue;
+    if (link === undefined || neighbour?.lladdr === undefined || !USABLE.has(neighbour.state[0] ?? ''))
+      continue;
     entries.set(
       keyOf(bytes(Be32, ipv4Number(route.dst))),
       bytes(Nexthop, {
@@ -74,16 +75,20 @@ export async function readNexthops(peers: ReadonlySet<string>): Promise<Entries>
     .split('\n')
     .filter((line) => line.startsWith('['))
     .flatMap((line) => JSON.parse(line) as Route[]);
-  const neighbours = async () => JSON.parse((await run('ip', ['-json', 'neigh', 'show'])).stdout || '[]') as Neighbour[];
+  const neighbours = async () =>
+    JSON.parse((await run('ip', ['-json', 'neigh', 'show'])).stdout || '[]') as Neighbour[];
   const links = JSON.parse((await run('ip', ['-json', 'link', 'show'])).stdout) as Link[];
 
   const known = await neighbours();
   const unmanaged = routes.filter(
-    (route) => !known.some((n) => n.dev === route.dev && n.dst === (route.gateway ?? route.dst) && n.managed === null),
+    (route) =>
+      !known.some((n) => n.dev === route.dev && n.dst === (route.gateway ?? route.dst) && n.managed === null),
   );
   if (unmanaged.length === 0) return nexthopEntries(routes, known, links);
   await run('ip', ['-force', '-batch', '-'], {
-    input: unmanaged.map((route) => `neigh replace ${route.gateway ?? route.dst} dev ${route.dev} managed\n`).join(''),
+    input: unmanaged
+      .map((route) => `neigh replace ${route.gateway ?? route.dst} dev ${route.dev} managed\n`)
+      .join(''),
     mayFail: true,
   });
   return nexthopEntries(routes, await neighbours(), links);
@@ -111,7 +116,9 @@ export class KernelWatch {
   #start(): void {
     if (this.#closed) return;
     // `label` puts [LINK], [ROUTE] or [NEIGH] in front of each line.
-    const child = spawn('ip', ['monitor', 'label', 'link', 'route', 'neigh'], { stdio: ['ignore', 'pipe', 'ignore'] });
+    const child = spawn('ip', ['monitor', 'label', 'link', 'route', 'neigh'], {
+      stdio: ['ignore', 'pipe', 'ignore'],
+    });
     this.#child = child;
     child.stdout.setEncoding('latin1').on('data', (text: string) => {
       if (text.includes('[LINK]')) this.#note('link');

@@ -11,7 +11,7 @@ export class Pins {
   readonly links: string;
 
   constructor(directory: string) {
-    this.maps = join(directory, `maps-${Abi.ABI_VERSION}`);
+    this.maps = join(directory, `maps-${Abi.VERSION}`);
     this.links = join(directory, 'links');
   }
 

@@ -29,7 +29,9 @@ export interface ProgramsConfig {
 /** Finds bpf/out from src/ as well as from dist/src/. */
 function readObject(name: string): Uint8Array {
   const built = new URL(`${name}.bpf.o`, OBJECTS);
-  return readFileSync(existsSync(built) ? built : new URL(`../../../../bpf/out/${name}.bpf.o`, import.meta.url));
+  return readFileSync(
+    existsSync(built) ? built : new URL(`../../../../bpf/out/${name}.bpf.o`, import.meta.url),
+  );
 }
 
 export class Programs {
@@ -51,7 +53,8 @@ export class Programs {
       object.setRodata('vxlan_port', port);
       object.setRodata('underlay_address', bytes(Be32, ipv4Number(config.underlayAddress)));
       for (const map of object.maps) {
-        const size = config.mapSizes[map === 'port_counters' ? 'ports' : map === 'tunnels' ? 'networks' : map];
+        const size =
+          config.mapSizes[map === 'port_counters' ? 'ports' : map === 'tunnels' ? 'networks' : map];
         if (size !== undefined) object.setMaxEntries(map, size);
       }
       object.load();
@@ -155,7 +158,11 @@ export function detachPinned(pins: Pins, name: string): void {
     return;
   }
   const ifindex = Number(name.slice(name.lastIndexOf('-') + 1));
-  if (!name.startsWith('underlay-xdp') && ifindex > 0 && queryTc(ifindex, 'ingress', TC_HANDLE, TC_PRIORITY) !== 0) {
+  if (
+    !name.startsWith('underlay-xdp') &&
+    ifindex > 0 &&
+    queryTc(ifindex, 'ingress', TC_HANDLE, TC_PRIORITY) !== 0
+  ) {
     detachTc(ifindex, 'ingress', TC_HANDLE, TC_PRIORITY);
   }
 }

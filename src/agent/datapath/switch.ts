@@ -71,7 +71,10 @@ export class DatapathSwitch {
     } catch (error) {
       this.#failure = (error as Error).message;
       const { log } = (error as { log?: string }) ?? {};
-      this.#options.log.error({ error: this.#failure, verifier: log }, 'fast path is off: the kernel path carries on');
+      this.#options.log.error(
+        { error: this.#failure, verifier: log },
+        'fast path is off: the kernel path carries on',
+      );
       this.#switchOff();
     }
     for (const uuid of this.#vnis.keys()) if (!wanted.has(uuid)) this.#vnis.delete(uuid);
@@ -148,7 +151,10 @@ export class DatapathSwitch {
       if (this.#fastPath) this.#fastPath.switchOff();
       else detachAll(this.#options.config.bpf_directory);
     } catch (error) {
-      this.#options.log.error({ error: (error as Error).message }, 'the fast path could not be taken away completely');
+      this.#options.log.error(
+        { error: (error as Error).message },
+        'the fast path could not be taken away completely',
+      );
     }
     this.close();
   }
@@ -174,7 +180,8 @@ export class DatapathSwitch {
   #say(): void {
     const on = this.#fastPath !== undefined;
     const config = this.#options.config;
-    const configured = config.datapath === 'kernel' ? 'the configuration of this node says datapath: kernel' : '';
+    const configured =
+      config.datapath === 'kernel' ? 'the configuration of this node says datapath: kernel' : '';
     const status: fistpath.IDatapathStatus = {
       mode: on ? 'ebpf' : 'kernel',
       reason: this.#failure || configured,

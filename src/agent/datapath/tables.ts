@@ -104,7 +104,9 @@ export function networkTables(
   return {
     ports,
     fdb,
-    networks: new Map([[keyOf(bytes(U32, vni)), bytes(Network, { vxlan_ifindex: devices.vxlanIfindex, mtu })]]),
+    networks: new Map([
+      [keyOf(bytes(U32, vni)), bytes(Network, { vxlan_ifindex: devices.vxlanIfindex, mtu })],
+    ]),
     tunnels: new Map([[keyOf(bytes(U32, devices.vxlanIfindex)), bytes(Tunnel, { vni })]]),
     members: new Map(peers.map((address) => [keyOf(bytes(MemberKey, { vni, address })), bytes(Member, {})])),
   };
