@@ -61,7 +61,7 @@ describe('MirroredMap', () => {
     mirrorOf(map).replace(7, new Map([entry(7, 1, 1)]));
     mirrorOf(map).replace(8, new Map([entry(8, 1, 1)]));
     const adopted = mirrorOf(map);
-    assert.deepEqual(adopted.groups().sort(), [7, 8]);
+    assert.deepEqual(new Set(adopted.groups()), new Set([7, 8]));
     assert.equal(adopted.replace(7, new Map()), 1);
     assert.deepEqual(map.held, new Map([entry(8, 1, 1)]));
   });
@@ -89,7 +89,7 @@ describe('MirroredMap', () => {
         const mirror = mirrorOf(map);
         mirror.replace(1, before);
         mirror.replace(1, after);
-        assert.deepEqual(new Map([...map.held].sort()), new Map([...after].sort()));
+        assert.deepEqual(map.held, new Map(after)); // in whatever order
         assert.deepEqual(difference(mirror.entries(1), after), { write: [], remove: [] });
       }),
     );
