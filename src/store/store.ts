@@ -19,9 +19,7 @@ export interface Compare {
   modRevision: number;
 }
 
-export type Operation =
-  | { put: string; value: Uint8Array; lease?: bigint }
-  | { delete: string };
+export type Operation = { put: string; value: Uint8Array; lease?: bigint } | { delete: string };
 
 export interface TransactionResult {
   /** False: a comparison failed and nothing was written. */
@@ -51,7 +49,11 @@ export interface Store {
    * Every later change under the prefix, one batch per transaction, in order, starting at fromRevision
    * (inclusive). Rejects with {@link CompactedError} when that revision is no longer kept: range again.
    */
-  watch(prefix: string, fromRevision: number, onBatch: (batch: WatchBatch) => void): Promise<{ close(): void }>;
+  watch(
+    prefix: string,
+    fromRevision: number,
+    onBatch: (batch: WatchBatch) => void,
+  ): Promise<{ close(): void }>;
   /** A lease of ttl seconds; keys put with it vanish when it is not kept alive. */
   grantLease(ttlSeconds: number): Promise<bigint>;
   keepAlive(lease: bigint): Promise<void>;
@@ -63,7 +65,9 @@ export interface Store {
 export class CompactedError extends Error {
   readonly oldest: number;
   constructor(asked: number, oldest: number) {
-    super(`revision ${asked} is no longer kept (oldest: ${oldest}): read the range again and watch from there`);
+    super(
+      `revision ${asked} is no longer kept (oldest: ${oldest}): read the range again and watch from there`,
+    );
     this.name = 'CompactedError';
     this.oldest = oldest;
   }
