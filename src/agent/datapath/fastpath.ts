@@ -61,6 +61,8 @@ export class FastPath {
   #nextSlot = 0;
   readonly #peers = new Map<number, string[]>();
   #underlay: { ifindex: number; hook: UnderlayHook; problem?: string } | undefined;
+  #refreshing: Promise<void> = Promise.resolve();
+  #closed = false;
   #writes = 0;
 
   /** Loads the programs and adopts what is pinned. Throws when this kernel or machine can't: the node then stays on the kernel path. */
@@ -140,10 +142,14 @@ export class FastPath {
     return [...new Set(Object.values(this.#tables).flatMap((table) => table.groups()))];
   }
 
-  /** Follows the kernel's routes and neighbours. */
-  async refreshNexthops(): Promise<void> {
-    const peers = new Set([...this.#peers.values()].flat());
-    this.#writes += this.#nexthops.replace(0, await readNexthops(peers));
+  /** Follows the kernel's routes and neighbours; one reading at a time, so that an older one never wins. */
+  refreshNexthops(): Promise<void> {
+    const refresh = this.#refreshing.then(async () => {
+      const entries = await readNexthops(new Set([...this.#peers.values()].flat()));
+      if (!this.#closed) this.#writes += this.#nexthops.replace(0, entries);
+    });
+    this.#refreshing = refresh.catch(() => {});
+    return refresh;
   }
 
   /** Attaches to the underlay device; XDP that can't be had becomes TC, and `problems` says why. */
@@ -177,6 +183,7 @@ export class FastPath {
 
   /** Lets go of every handle; what is pinned goes on working. */
   close(): void {
+    this.#closed = true;
     this.#events.ring.close();
     this.#events.map.close();
     for (const table of [...Object.values(this.#tables), this.#nexthops]) table.map.close();

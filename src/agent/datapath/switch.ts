@@ -38,7 +38,6 @@ export class DatapathSwitch {
   #said = '';
   /** uuid and VNI of the networks that are here. */
   readonly #vnis = new Map<string, number>();
-  #refreshing: Promise<void> | undefined;
 
   constructor(options: SwitchOptions) {
     this.#options = options;
@@ -84,22 +83,14 @@ export class DatapathSwitch {
 
   /** Routes or neighbours changed. */
   nexthopsChanged(): void {
-    this.#refreshing ??= this.#refresh().finally(() => {
-      this.#refreshing = undefined;
+    this.#fastPath?.refreshNexthops().catch((error: Error) => {
+      this.#options.log.warn({ error: error.message }, 'next hops could not be read');
     });
   }
 
   close(): void {
     this.#fastPath?.close();
     this.#fastPath = undefined;
-  }
-
-  async #refresh(): Promise<void> {
-    try {
-      await this.#fastPath?.refreshNexthops();
-    } catch (error) {
-      this.#options.log.warn({ error: (error as Error).message }, 'next hops could not be read');
-    }
   }
 
   async #applyFastPath(
