@@ -5,7 +5,7 @@
 import { set16, toHex } from './frames.ts';
 import { type Decision, decide, type Maps, type ProgramName, returnValue } from './model.ts';
 import type { Packet } from './mutate.ts';
-import { reasonKey, receivedKey, type Subject, sentKey, type Totals } from './subject.ts';
+import { reasonKey, receivedKey, refusedByTestRun, type Subject, sentKey, type Totals } from './subject.ts';
 
 export interface Mismatch {
   program: ProgramName;
@@ -140,6 +140,7 @@ export class Comparison {
     let best = packet;
     const tryOne = (frame: Uint8Array, context = best.context): void => {
       const candidate = { frame, context };
+      if (refusedByTestRun(this.#program, frame)) return;
       if (this.check(candidate) !== undefined) best = candidate;
     };
     tryOne(best.frame, { ...best.context, gsoSize: 0, gsoSegments: 0 });

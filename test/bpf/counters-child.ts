@@ -5,7 +5,7 @@ import { createDevices, request } from './child.ts';
 import { fromHex, toHex } from './frames.ts';
 import type { Context, ProgramName } from './model.ts';
 import { packetOf } from './mutate.ts';
-import { Subject, type Totals } from './subject.ts';
+import { refusedByTestRun, Subject, type Totals } from './subject.ts';
 import { world } from './world.ts';
 
 export interface CountersRequest {
@@ -49,7 +49,10 @@ const consumer = asked.consumer
 const gates = subject.object.map('event_gates');
 
 function* packets(): Generator<{ frame: Uint8Array; context: Context }> {
-  for (let seed = 1; seed <= (asked.random ?? 0); seed++) yield packetOf(seed, asked.program, maps);
+  for (let seed = 1; seed <= (asked.random ?? 0); seed++) {
+    const packet = packetOf(seed, asked.program, maps);
+    if (!refusedByTestRun(asked.program, packet.frame)) yield packet;
+  }
   if (asked.frame === undefined || asked.context === undefined) return;
   const frame = fromHex(asked.frame);
   for (let i = 0; i < (asked.times ?? 1); i++) yield { frame, context: asked.context };

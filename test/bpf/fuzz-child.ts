@@ -2,13 +2,13 @@
 import { createDevices, request } from './child.ts';
 import { Comparison, type Mismatch } from './compare.ts';
 import type { ProgramName } from './model.ts';
-import { packetOf } from './mutate.ts';
-import { Subject } from './subject.ts';
+import { type Packet, packetOf } from './mutate.ts';
+import { refusedByTestRun, Subject } from './subject.ts';
 import { world } from './world.ts';
 
 export interface FuzzRequest {
   program: ProgramName;
-  /** Packets have the seeds firstSeed, firstSeed + 1, … */
+  /** Packets have the seeds firstSeed, firstSeed + 1, …; those that a test run refuses are left out and not counted. */
   firstSeed: number;
   packets: number;
 }
@@ -31,15 +31,19 @@ const comparison = new Comparison(subject, program, maps);
 const started = performance.now();
 let done = 0;
 let mismatch: Mismatch | undefined;
+let seed = firstSeed;
 while (done < packets && mismatch === undefined) {
-  const size = Math.min(CHUNK, packets - done);
-  const chunk = Array.from({ length: size }, (_, i) => packetOf(firstSeed + done + i, program, maps));
+  const chunk: (Packet & { seed: number })[] = [];
+  for (; chunk.length < Math.min(CHUNK, packets - done); seed++) {
+    const packet = packetOf(seed, program, maps);
+    if (!refusedByTestRun(program, packet.frame)) chunk.push({ ...packet, seed });
+  }
   const found = comparison.checkChunk(chunk);
   if (found !== undefined) {
-    const shrunk = comparison.check(comparison.shrink(chunk[found.index]!));
-    mismatch = { ...(shrunk ?? found.mismatch), seed: firstSeed + done + found.index };
+    const culprit = chunk[found.index]!;
+    mismatch = { ...(comparison.check(comparison.shrink(culprit)) ?? found.mismatch), seed: culprit.seed };
   }
-  done += size;
+  done += chunk.length;
 }
 subject.close();
 const seconds = (performance.now() - started) / 1000;

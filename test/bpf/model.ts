@@ -85,7 +85,10 @@ export interface Context {
   ifindex: number;
   /** 0: not a GSO frame. */
   gsoSize: number;
+  /** 0: not counted by the sender (a tap). */
   gsoSegments: number;
+  /** XDP: bytes in the first buffer, when that is not the whole frame. */
+  linear?: number;
 }
 
 /** Something that a packet adds to port_counters. */
@@ -142,87 +145,105 @@ export function verdictOf(reason: Reason): Verdict {
   }
 }
 
-/** An IP header that the fast path understands. */
+/** The fixed part of an IPv4 or IPv6 header. */
 interface Ip {
   protocol: number;
-  /** Offset of the transport header. */
+  /** Offset of the transport header, where there are no options. */
   transport: number;
   ecn: number;
   /** IPv4 identification; 0 for IPv6. */
   id: number;
 }
 
-/** Reads the IPv4 header (RFC 791) at `at`, in a frame that ends at `end`. */
-function readIpv4(f: Uint8Array, at: number, end: number): Ip | Reason {
-  if (end - at < 20) return 'TRUNCATED';
+/** What was read of a frame, and why it may not be forwarded. */
+interface Read {
+  ip?: Ip;
+  reason?: Reason;
+}
+
+/** The IPv4 header (RFC 791) at `at`, in a frame that ends at `end`. */
+function readIpv4(f: Uint8Array, at: number, end: number): Read {
+  const ip = { protocol: u8(f, at + 9), transport: at + 20, ecn: u8(f, at + 1) & 3, id: u16(f, at + 4) };
   const headerLength = (u8(f, at) & 15) * 4;
   const totalLength = u16(f, at + 2);
-  if (u8(f, at) >> 4 !== 4 || headerLength < 20 || totalLength < headerLength) return 'IP_MALFORMED';
-  if (totalLength > end - at) return 'TRUNCATED';
-  if (headerLength > 20) return 'IP_OPTIONS';
   const moreFragments = (u16(f, at + 6) & 0x2000) !== 0;
   const fragmentOffset = u16(f, at + 6) & 0x1fff;
-  if (moreFragments || fragmentOffset !== 0) return 'FRAGMENT';
-  return { protocol: u8(f, at + 9), transport: at + 20, ecn: u8(f, at + 1) & 3, id: u16(f, at + 4) };
+  if (u8(f, at) >> 4 !== 4 || headerLength < 20 || totalLength < headerLength)
+    return { ip, reason: 'IP_MALFORMED' };
+  if (totalLength > end - at) return { ip, reason: 'TRUNCATED' };
+  if (headerLength > 20) return { ip, reason: 'IP_OPTIONS' };
+  if (moreFragments || fragmentOffset !== 0) return { ip, reason: 'FRAGMENT' };
+  return { ip };
 }
 
-/** Reads the IPv6 header (RFC 8200, 3) at `at`. Extension headers are the kernel's. */
-function readIpv6(f: Uint8Array, at: number, end: number): Ip | Reason {
-  if (end - at < 40) return 'TRUNCATED';
-  if (u8(f, at) >> 4 !== 6) return 'IP_MALFORMED';
-  if (u16(f, at + 4) > end - at - 40) return 'TRUNCATED';
+/** The IPv6 header (RFC 8200, 3) at `at`. Extension headers are the kernel's. */
+function readIpv6(f: Uint8Array, at: number, end: number): Read {
   const protocol = u8(f, at + 6);
-  if (protocol !== PROTO_TCP && protocol !== PROTO_UDP && protocol !== PROTO_ICMPV6) return 'IP_OPTIONS';
-  return { protocol, transport: at + 40, ecn: (u8(f, at + 1) >> 4) & 3, id: 0 };
+  const ip = { protocol, transport: at + 40, ecn: (u8(f, at + 1) >> 4) & 3, id: 0 };
+  if (u8(f, at) >> 4 !== 6) return { ip, reason: 'IP_MALFORMED' };
+  if (u16(f, at + 4) > end - at - 40) return { ip, reason: 'TRUNCATED' };
+  if (protocol !== PROTO_TCP && protocol !== PROTO_UDP && protocol !== PROTO_ICMPV6)
+    return { ip, reason: 'IP_OPTIONS' };
+  return { ip };
 }
 
-/** What lies behind the Ethernet header at `ethernet`, as far as it may be forwarded at all. */
-function readUnicastIp(f: Uint8Array, ethernet: number): Ip | Reason {
-  if (isMulticast(f, ethernet)) return 'MULTICAST';
+const LAYER3_HEADER: Record<number, number> = { [ETH_IPV4]: 20, [ETH_ARP]: 28, [ETH_IPV6]: 40 };
+
+/** Are the Ethernet header at `ethernet` and the layer 3 header behind it among the first `readable` bytes? */
+function hasHeaders(f: Uint8Array, ethernet: number, readable: number): boolean {
+  if (readable < ethernet + ETHERNET) return false;
+  return readable >= ethernet + ETHERNET + (LAYER3_HEADER[u16(f, ethernet + 12)] ?? 0);
+}
+
+/** What lies behind the Ethernet header at `ethernet`: may it be forwarded at all? After hasHeaders(). */
+function readUnicastIp(f: Uint8Array, ethernet: number): Read {
+  if (isMulticast(f, ethernet)) return { reason: 'MULTICAST' };
   switch (u16(f, ethernet + 12)) {
     case ETH_ARP:
-      return 'ARP';
+      return { reason: 'ARP' };
     case ETH_IPV4:
       return readIpv4(f, ethernet + ETHERNET, f.length);
     case ETH_IPV6:
       return readIpv6(f, ethernet + ETHERNET, f.length);
     default:
-      return 'ETHERTYPE';
+      return { reason: 'ETHERTYPE' };
   }
 }
 
 /** Is the sender who it says it is? A reason to end here, or undefined to go on. */
 function guard(f: Uint8Array, port: Port): Reason | undefined {
   if (macAt(f, 6) !== port.mac) return 'SPOOFED_MAC';
+  if (!hasHeaders(f, 0, f.length)) return 'TRUNCATED';
   const type = u16(f, 12);
   if (type === ETH_ARP) {
-    if (f.length < ETHERNET + 28) return 'TRUNCATED';
     const senderAddress = u32(f, 28);
     if (macAt(f, 22) !== port.mac) return 'SPOOFED_ARP';
     if (!port.router && senderAddress !== port.ipv4 && senderAddress !== 0) return 'SPOOFED_ARP';
     return 'ARP';
   }
   if (type === ETH_IPV4 && !port.router) {
-    if (f.length < ETHERNET + 20) return 'TRUNCATED';
     const source = u32(f, 26);
     if (source !== port.ipv4 && source !== 0) return 'SPOOFED_IPV4';
   }
   return undefined;
 }
 
+/**
+ * Layer 3 and 4 header bytes of each segment of a GSO frame; 0 where they can't be known: neither TCP nor UDP,
+ * or no TCP header there.
+ */
+function segmentHeaders(f: Uint8Array, layer3: number, ip: Ip): number {
+  if (ip.protocol === PROTO_UDP) return ip.transport - layer3 + 8;
+  if (ip.protocol !== PROTO_TCP || f.length < ip.transport + 20) return 0;
+  const tcp = (u8(f, ip.transport + 12) >> 4) * 4;
+  return tcp === 0 ? 0 : ip.transport - layer3 + tcp;
+}
+
 /** A frame by its length, a GSO frame by its segments: longer than the MTU allows? */
-function isTooBig(
-  f: Uint8Array,
-  ethernet: number,
-  ip: Ip | undefined,
-  context: Context,
-  mtu: number,
-): boolean {
-  if (context.gsoSize === 0 || ip === undefined) return f.length - ethernet - ETHERNET > mtu;
-  let headers = ip.transport - ethernet - ETHERNET;
-  if (ip.protocol === PROTO_TCP) headers += (u8(f, ip.transport + 12) >> 4) * 4;
-  else headers += 8;
-  return headers + context.gsoSize > mtu;
+function isTooBig(f: Uint8Array, ethernet: number, ip: Ip, context: Context, mtu: number): boolean {
+  if (context.gsoSize === 0) return f.length - ethernet - ETHERNET > mtu;
+  const headers = segmentHeaders(f, ethernet + ETHERNET, ip);
+  return headers === 0 || headers + context.gsoSize > mtu;
 }
 
 interface Outcome {
@@ -230,26 +251,30 @@ interface Outcome {
   output?: Uint8Array;
   sender?: Port;
   receiver?: FdbEntry;
+  /** The guest's, once it was read. */
+  ip?: Ip;
 }
 
 function decidePort(f: Uint8Array, context: Context, maps: Maps): Outcome {
   const sender = maps.ports.get(context.ifindex);
   if (sender === undefined) return { reason: 'UNKNOWN_DEVICE' };
-  const end = (reason: Reason): Outcome => ({ reason, sender });
-
   const guarded = guard(f, sender);
-  if (guarded !== undefined) return end(guarded);
-  const ip = readUnicastIp(f, 0);
-  if (typeof ip === 'string') return end(ip);
+  if (guarded !== undefined) return { reason: guarded, sender };
+  const { ip, reason } = readUnicastIp(f, 0);
+  if (ip === undefined || reason !== undefined) return { reason: reason!, sender, ip };
+  const end = (reason: Reason): Outcome => ({ reason, sender, ip });
+  // Nobody's address, but not a lie: what has none yet speaks so, to everybody (DHCP). To one station it is odd.
+  if (u16(f, 12) === ETH_IPV4 && u32(f, 26) === 0) return end('IP_MALFORMED');
 
   const to = maps.fdb.get(fdbKey(sender.vni, macAt(f, 0)));
   if (to === undefined) return end('UNKNOWN_MAC');
   if (to.ifindex === context.ifindex) return end('SAME_PORT');
   if (isTooBig(f, 0, ip, context, to.mtu)) return end('TOO_BIG');
-  if (to.ifindex !== 0) return { reason: 'TO_PORT', sender, receiver: to };
+  if (to.ifindex !== 0) return { reason: 'TO_PORT', sender, receiver: to, ip };
 
   const nexthop = maps.nexthops.get(to.remote);
   if (nexthop === undefined) return end('NO_NEXTHOP');
+  if (isTooBig(f, 0, ip, context, nexthop.mtu - TUNNEL_HEADERS - ETHERNET)) return end('TOO_BIG');
   // A test run can set gso_size but no gso_type, and bpf_skb_adjust_room refuses such a frame.
   if (context.gsoSize > 0) return end('HELPER');
   const output = encapsulate(f, {
@@ -263,54 +288,77 @@ function decidePort(f: Uint8Array, context: Context, maps: Maps): Outcome {
     tos: ip.ecn,
     id: ip.id,
   });
-  return { reason: 'TO_TUNNEL', sender, output };
+  return { reason: 'TO_TUNNEL', sender, ip, output };
+}
+
+/** The outer headers: the tunnel packet's VNI, source and ECN field, or why it is none for us. */
+function readTunnel(
+  f: Uint8Array,
+  readable: number,
+  maps: Maps,
+): { vni: number; source: number; ecn: number } | Reason {
+  if (u16(f, 12) !== ETH_IPV4) return 'NOT_VXLAN';
+  if (!hasHeaders(f, 0, readable)) return 'TRUNCATED';
+  if (u8(f, 23) !== PROTO_UDP || u32(f, 30) !== maps.underlayAddress) return 'NOT_VXLAN';
+  const outer = readIpv4(f, ETHERNET, f.length);
+  if (outer.reason !== undefined) return outer.reason;
+  if (readable < 42) return 'TRUNCATED';
+  if (u16(f, 36) !== maps.vxlanPort) return 'NOT_VXLAN';
+  // Frame, packet and datagram end at the same byte: the kernel would cut off what lies behind.
+  if (u16(f, 16) !== f.length - 14 || u16(f, 38) !== f.length - 34) return 'IP_MALFORMED';
+  if (readable < 50) return 'TRUNCATED';
+  // RFC 7348, 5: the I flag alone, everything reserved zero.
+  if (u32(f, 42) !== 0x0800_0000 || u8(f, 49) !== 0) return 'VXLAN_FLAGS';
+  return { vni: u32(f, 46) >>> 8, source: u32(f, 26), ecn: outer.ip!.ecn };
 }
 
 function decideUnderlay(f: Uint8Array, xdp: boolean, context: Context, maps: Maps): Outcome {
-  const end = (reason: Reason): Outcome => ({ reason });
-  if (u16(f, 12) !== ETH_IPV4) return end('NOT_VXLAN');
-  if (f.length < ETHERNET + 20) return end('TRUNCATED');
-  if (u8(f, 23) !== PROTO_UDP || u32(f, 30) !== maps.underlayAddress) return end('NOT_VXLAN');
-  const outer = readIpv4(f, ETHERNET, f.length);
-  if (typeof outer === 'string') return end(outer);
-
-  const totalLength = u16(f, 16);
-  if (totalLength < 28) return end('TRUNCATED');
-  if (u16(f, 36) !== maps.vxlanPort) return end('NOT_VXLAN');
-  if (u16(f, 38) !== totalLength - 20) return end('IP_MALFORMED');
-  if (totalLength < TUNNEL_HEADERS) return end('TRUNCATED');
-  // RFC 7348, 5: the I flag alone, everything reserved zero.
-  if (u32(f, 42) !== 0x0800_0000 || u8(f, 49) !== 0) return end('VXLAN_FLAGS');
-  const vni = u32(f, 46) >>> 8;
-  if (!maps.members.has(memberKey(vni, u32(f, 26))))
-    return end(maps.networks.has(vni) ? 'UNTRUSTED_SOURCE' : 'UNKNOWN_VNI');
-  if (outer.ecn === 3) return end('CONGESTION');
-  if (context.gsoSize > 0) return end('MERGED');
+  const readable = Math.min(context.linear ?? f.length, f.length);
+  const tunnel = readTunnel(f, readable, maps);
+  if (typeof tunnel === 'string') return { reason: tunnel };
+  const { vni } = tunnel;
+  if (!maps.members.has(memberKey(vni, tunnel.source)))
+    return { reason: maps.networks.has(vni) ? 'UNTRUSTED_SOURCE' : 'UNKNOWN_VNI' };
+  if (tunnel.ecn === 3) return { reason: 'CONGESTION' };
+  if (context.gsoSize > 0) return { reason: 'MERGED' };
 
   const ethernet = ETHERNET + TUNNEL_HEADERS;
-  if (f.length < ethernet + ETHERNET) return end('TRUNCATED');
-  const inner = readUnicastIp(f, ethernet);
-  if (typeof inner === 'string') return end(inner);
-  if (inner.protocol === PROTO_TCP) return end('TCP');
+  if (!hasHeaders(f, ethernet, readable)) return { reason: 'TRUNCATED' };
+  const { ip, reason } = readUnicastIp(f, ethernet);
+  if (ip === undefined || reason !== undefined) return { reason: reason!, ip };
+  const end = (reason: Reason): Outcome => ({ reason, ip });
+  // RFC 6040, 4.2: ECT(1) outside and ECT(0) inside come out as ECT(1).
+  if (tunnel.ecn === 1 && ip.ecn === 2) return end('CONGESTION');
+  if (ip.protocol === PROTO_TCP) return end('TCP');
   const to = maps.fdb.get(fdbKey(vni, macAt(f, ethernet)));
   if (to === undefined) return end('UNKNOWN_MAC');
   if (to.ifindex === 0) return end('NOT_LOCAL');
-  if (isTooBig(f, ethernet, inner, context, to.mtu)) return end('TOO_BIG');
-  if (xdp && !to.xdp) return end('NO_XDP');
-  return { reason: 'TO_PORT', receiver: to, output: f.subarray(ethernet) };
+  if (isTooBig(f, ethernet, ip, context, to.mtu)) return end('TOO_BIG');
+  // Frames of several buffers: a veth takes them, a tap does not.
+  if (xdp && !(to.xdp && (readable === f.length || to.peer))) return end('NO_XDP');
+  return { reason: 'TO_PORT', receiver: to, ip, output: f.subarray(ethernet) };
 }
 
 function decideTunnel(f: Uint8Array, context: Context, maps: Maps): Outcome {
-  const end = (reason: Reason): Outcome => ({ reason });
   const vni = maps.tunnels.get(context.ifindex);
-  if (vni === undefined) return end('UNKNOWN_DEVICE');
-  const ip = readUnicastIp(f, 0);
-  if (typeof ip === 'string') return end(ip);
+  if (vni === undefined) return { reason: 'UNKNOWN_DEVICE' };
+  if (!hasHeaders(f, 0, f.length)) return { reason: 'TRUNCATED' };
+  const { ip, reason } = readUnicastIp(f, 0);
+  if (ip === undefined || reason !== undefined) return { reason: reason!, ip };
+  const end = (reason: Reason): Outcome => ({ reason, ip });
   const to = maps.fdb.get(fdbKey(vni, macAt(f, 0)));
   if (to === undefined) return end('UNKNOWN_MAC');
   if (to.ifindex === 0) return end('NOT_LOCAL');
   if (isTooBig(f, 0, ip, context, to.mtu)) return end('TOO_BIG');
-  return { reason: 'TO_PORT', receiver: to };
+  return { reason: 'TO_PORT', receiver: to, ip };
+}
+
+/** Packets on the wire: a GSO frame's segments as its sender counted them, or else as many as its payload fills. */
+function wirePackets(f: Uint8Array, context: Context, ip: Ip | undefined): number {
+  if (context.gsoSize === 0) return 1;
+  if (context.gsoSegments > 0) return context.gsoSegments;
+  const headers = ETHERNET + (ip === undefined ? 0 : segmentHeaders(f, ETHERNET, ip));
+  return Math.max(1, Math.ceil((f.length - headers) / context.gsoSize));
 }
 
 /**
@@ -324,7 +372,7 @@ export function decide(program: ProgramName, frame: Uint8Array, context: Context
   else outcome = decideUnderlay(frame, program === 'underlay_xdp', context, maps);
 
   const { reason, sender, receiver } = outcome;
-  const packets = context.gsoSize > 0 ? Math.max(context.gsoSegments, 1) : 1;
+  const packets = wirePackets(frame, context, outcome.ip);
   const bytes = frame.length;
   const ports: PortCount[] = [];
   if (sender !== undefined) ports.push({ slot: sender.slot, direction: 'sent', packets, bytes });
