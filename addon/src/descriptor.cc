@@ -1,5 +1,6 @@
 #include "descriptor.h"
 #include <cerrno>
+#include <algorithm>
 #include <filesystem>
 #include <fcntl.h>
 #include <sys/vfs.h>
@@ -24,10 +25,11 @@ std::string KindName(int fd)
 	if (readlink(path.c_str(), target, sizeof target - 1) < 0)
 		throw Failure(errno, "readlink", "'" + path + "'");
 	std::string name = target;
+	std::replace(name.begin(), name.end(), '_', '-'); /* links are "bpf_link" or "bpf-link", by kernel */
 	for (Kind kind : {Kind::Program, Kind::Map, Kind::Link}) {
 		const char *suffix = kind == Kind::Program ? "bpf-prog"
 		                     : kind == Kind::Map   ? "bpf-map"
-		                                           : "bpf_link";
+		                                           : "bpf-link";
 		if (name.find(suffix) != std::string::npos)
 			return Noun(kind);
 	}
