@@ -87,7 +87,8 @@ function errorReply(description: string): TSchema {
 function replies(entry: Route): Record<string, TSchema> {
   const codes = new Set<ErrorCode>(['malformed', 'too-large', ...entry.errors, 'internal']);
   if (!entry.open) codes.add('unauthorized');
-  const answers: Record<string, TSchema> = { 200: entry.returns };
+  const done = (entry.returns as { description?: string }).description ?? 'Done.';
+  const answers: Record<string, TSchema> = { 200: Type.Unsafe({ ...entry.returns, description: done }) };
   for (const code of codes) answers[ERROR_STATUS[code]] = errorReply(ERROR_TEXTS[code] ?? code);
   answers[429] = errorReply('Too many requests: wait, then repeat.');
   answers[503] = errorReply('Overloaded or too slow: wait, then repeat.');

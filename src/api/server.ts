@@ -2,7 +2,7 @@
 import rateLimit from '@fastify/rate-limit';
 import { TypeBoxValidatorCompiler } from '@fastify/type-provider-typebox';
 import underPressure from '@fastify/under-pressure';
-import fastify, { type FastifyBaseLogger, type FastifyInstance } from 'fastify';
+import fastify, { type FastifyBaseLogger, type FastifyInstance, LogController } from 'fastify';
 import type { Operations } from '../controller/operations.ts';
 import { addTokens } from './auth.ts';
 import { authRoutes } from './auth-routes.ts';
@@ -63,11 +63,16 @@ export async function createServer(options: ServerOptions): Promise<FastifyInsta
   const limits = { ...DEFAULT_LIMITS, ...options.limits };
   const app: FastifyInstance = fastify({
     loggerInstance: options.log,
-    disableRequestLogging: true,
+    logController: new LogController({ disableRequestLogging: true }),
     bodyLimit: limits.bodyBytes,
     requestTimeout: limits.arrivalMilliseconds,
     handlerTimeout: limits.answerMilliseconds,
-    http: { maxHeaderSize: limits.headerBytes, connectionsCheckingInterval: 1000 },
+    http: {
+      maxHeaderSize: limits.headerBytes,
+      connectionsCheckingInterval: 1000,
+      // Node swaps the two times when headers may take longer than the whole request.
+      headersTimeout: limits.arrivalMilliseconds,
+    },
     routerOptions: { maxParamLength: limits.headerBytes, ignoreTrailingSlash: true },
     exposeHeadRoutes: false,
     clientErrorHandler: answerClientError,

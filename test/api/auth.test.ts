@@ -1,0 +1,132 @@
+// Tokens. The controller is a stand-in, so that a namespace can vanish and keys can be counted.
+import assert from 'node:assert/strict';
+import { createHmac } from 'node:crypto';
+import { RequestError } from '../../src/records/errors.ts';
+import { faultyServer, SECRET } from './faulty.ts';
+
+function part(value: object): string {
+  return Buffer.from(JSON.stringify(value)).toString('base64url');
+}
+
+/** A token of our own making. */
+function forge(header: object, claims: object, secret = SECRET, hash = 'sha256'): string {
+  const head = `${part(header)}.${part(claims)}`;
+  return `${head}.${createHmac(hash, secret).update(head).digest('base64url')}`;
+}
+
+const now = Math.floor(Date.now() / 1000);
+const HEADER = { alg: 'HS256', typ: 'JWT' };
+const CLAIMS = { sub: 'system', iss: 'fistpath', iat: now, exp: now + 60 };
+
+describe('tokens', () => {
+  it('POST /auth exchanges a key for one that works for 15 minutes', async () => {
+    const seen: string[][] = [];
+    const { app } = await faultyServer({
+      authenticate: async (namespace, key) => {
+        seen.push([namespace, key]);
+      },
+      listNodes: async (caller) => {
+        assert.deepEqual(caller, { namespace: 'demo' });
+        return [];
+      },
+    });
+    const answer = await app.inject({
+      method: 'POST',
+      url: '/auth',
+      payload: { namespace: 'demo', key: 'k' },
+    });
+    assert.equal(answer.statusCode, 200);
+    const { access_token, ...rest } = answer.json<{ access_token: string }>();
+    assert.deepEqual(rest, { token_type: 'Bearer', expires_in: 900 });
+    const claims = app.jwt.decode<{ iat: number; exp: number }>(access_token);
+    assert.equal((claims?.exp ?? 0) - (claims?.iat ?? 0), 900);
+    assert.deepEqual(seen, [['demo', 'k']]);
+    const used = await app.inject({ url: '/nodes', headers: { authorization: `Bearer ${access_token}` } });
+    assert.deepEqual([used.statusCode, used.json()], [200, []]);
+    await app.close();
+  });
+
+  it('only a whole, timely, unforged token is taken; every other is 401 with WWW-Authenticate', async () => {
+    const { app } = await faultyServer({ listNodes: async () => [] });
+    const status = async (authorization?: string) => {
+      const answer = await app.inject({ url: '/nodes', headers: authorization ? { authorization } : {} });
+      if (answer.statusCode !== 200) {
+        assert.equal(answer.json<{ status: number }>().status, 401);
+        assert.equal(answer.headers['www-authenticate'], 'Bearer');
+      }
+      return answer.statusCode;
+    };
+    assert.equal(await status(`Bearer ${forge(HEADER, CLAIMS)}`), 200, 'the control');
+    const refused: Record<string, string | undefined> = {
+      none: undefined,
+      'another scheme': 'Basic c3lzdGVtOms=',
+      'no token': 'Bearer ',
+      garbage: 'Bearer a.b.c',
+      'another secret': `Bearer ${forge(HEADER, CLAIMS, 'another secret of thirty-two bytes')}`,
+      'no signature': `Bearer ${part({ alg: 'none' })}.${part(CLAIMS)}.`,
+      'another algorithm': `Bearer ${forge({ alg: 'HS512', typ: 'JWT' }, CLAIMS, SECRET, 'sha512')}`,
+      expired: `Bearer ${forge(HEADER, { ...CLAIMS, exp: now - 1 })}`,
+      'without an end': `Bearer ${forge(HEADER, { sub: 'system', iss: 'fistpath', iat: now })}`,
+      'without a namespace': `Bearer ${forge(HEADER, { iss: 'fistpath', iat: now, exp: now + 60 })}`,
+      "another issuer's": `Bearer ${forge(HEADER, { ...CLAIMS, iss: 'other' })}`,
+    };
+    for (const [why, header] of Object.entries(refused)) assert.equal(await status(header), 401, why);
+    await app.close();
+  });
+
+  it('a token does not outlive its namespace', async () => {
+    let exists = true;
+    const { app, headers } = await faultyServer({
+      namespaceExists: async () => exists,
+      listNodes: async () => [],
+    });
+    assert.equal((await app.inject({ url: '/nodes', headers })).statusCode, 200);
+    exists = false;
+    const answer = await app.inject({ url: '/nodes', headers });
+    assert.deepEqual([answer.statusCode, answer.json<{ status: number }>().status], [401, 401]);
+    await app.close();
+  });
+
+  it('guessing keys is bounded per address', async () => {
+    let attempts = 0;
+    const { app } = await faultyServer(
+      {
+        authenticate: async () => {
+          attempts += 1;
+          throw new RequestError('unauthorized', 'namespace and key do not fit');
+        },
+      },
+      { tokensPerMinute: 5 },
+    );
+    const statuses: number[] = [];
+    for (let i = 0; i < 8; i++) {
+      const answer = await app.inject({
+        method: 'POST',
+        url: '/auth',
+        payload: { namespace: 'system', key: `${i}` },
+      });
+      statuses.push(answer.statusCode);
+      assert.equal(answer.json<{ status: number }>().status, answer.statusCode);
+    }
+    assert.deepEqual(statuses, [401, 401, 401, 401, 401, 429, 429, 429]);
+    assert.equal(attempts, 5);
+    await app.close();
+  });
+
+  it('the body of POST /auth must be two strings', async () => {
+    const { app } = await faultyServer({});
+    for (const payload of [
+      {},
+      { namespace: 'system' },
+      { namespace: 'system', key: '' },
+      { namespace: 1, key: 'k' },
+      { namespace: 'a\nb', key: 'k' },
+      { namespace: 'system', key: 'k', more: 1 },
+      [],
+    ]) {
+      const answer = await app.inject({ method: 'POST', url: '/auth', payload });
+      assert.equal(answer.statusCode, 400, JSON.stringify(payload));
+    }
+    await app.close();
+  });
+});
