@@ -19,4 +19,13 @@ if [ $# -eq 0 ]; then
 	set -- test
 fi
 
-exec mocha --config test/mocharc.json --recursive --extension .test.ts "$@"
+# Network, mounts, bpffs and named namespaces of its own: no test can touch the machine's, and whatever
+# happens, nothing is left when it ends.
+# shellcheck disable=SC2016
+FISTPATH_TEST_NAMESPACE=1 exec unshare --net --mount --propagation private bash -c '
+	set -e
+	ip link set lo up
+	mount -t bpf bpf /sys/fs/bpf
+	mkdir -p /run/netns
+	mount -t tmpfs tmpfs /run/netns
+	exec mocha --config test/mocharc.json --recursive --extension .test.ts "$@"' mocha "$@"

@@ -110,7 +110,8 @@ export class Programs {
       try {
         return this.#attachLink(name, program, () => program.attachTcx(ifindex, 'ingress'));
       } catch (error) {
-        if ((error as { code?: string }).code !== 'EINVAL') throw error;
+        const { code, syscall } = error as { code?: string; syscall?: string };
+        if (code !== 'EINVAL' || syscall !== 'bpf_link_create') throw error;
         this.#tcx = false;
       }
     }
