@@ -32,10 +32,27 @@ export function inChild<T>(script: string, request: unknown, seconds: number): P
   });
 }
 
-/** In the child: the devices of the test world, bridges without ports, since test runs only need them to exist. */
-export function createDevices(): void {
-  const lines = Object.values(DEVICES).map((i) => `link add name d${i - DEVICE_BASE} index ${i} type bridge`);
+function ip(lines: string[]): void {
   execFileSync('ip', ['-batch', '-'], { input: `${lines.join('\n')}\n` });
+}
+
+/**
+ * In the child: the devices of the test world, bridges without ports, since test runs only need them to exist;
+ * all but the one with ifindex `except`.
+ */
+export function createDevices(except = 0): void {
+  const all = Object.values(DEVICES).filter((ifindex) => ifindex !== except);
+  ip(all.map((ifindex) => `link add name d${ifindex - DEVICE_BASE} index ${ifindex} type bridge`));
+}
+
+/** In the child: a veth pair NAME, with this ifindex, and NAME-far; both up and silent. */
+export function createVeth(name: string, ifindex: number, mtu: number): void {
+  const lines = [
+    `link add name ${name} index ${ifindex} mtu ${mtu} type veth peer name ${name}-far mtu ${mtu}`,
+  ];
+  for (const end of [name, `${name}-far`])
+    lines.push(`link set ${end} addrgenmode none`, `link set ${end} up`);
+  ip(lines);
 }
 
 /** In the child: what the parent asked for. */

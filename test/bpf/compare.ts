@@ -31,7 +31,8 @@ function countInto(totals: Totals, key: string, packets: number, bytes: number):
   }
 }
 
-function count(totals: Totals, decision: Decision): void {
+/** Adds what the decision counts. */
+export function count(totals: Totals, decision: Decision): void {
   countInto(totals, reasonKey(decision.reason), decision.packets, decision.bytes);
   for (const { slot, direction, packets, bytes } of decision.ports)
     countInto(
@@ -42,7 +43,8 @@ function count(totals: Totals, decision: Decision): void {
     );
 }
 
-function difference(expected: Totals, actual: Totals): string {
+/** What is counted otherwise than expected, in words; '' when nothing is. */
+export function difference(expected: Totals, actual: Totals): string {
   const lines: string[] = [];
   for (const key of new Set([...expected.keys(), ...actual.keys()])) {
     const [want, wantBytes] = expected.get(key) ?? [0, 0];

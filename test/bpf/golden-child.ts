@@ -1,8 +1,7 @@
 /** In a namespace of its own: `port` on live veth devices, scapy on their other ends. Prints GoldenResult[]. */
 import { execFileSync } from 'node:child_process';
-import { readFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
-import { request } from './child.ts';
+import { createVeth, request } from './child.ts';
 import { ipv4Address } from './frames.ts';
 import { fdbKey, type Maps } from './model.ts';
 import { Subject } from './subject.ts';
@@ -29,18 +28,10 @@ const MTU = 8950;
 const [guestMac, remoteMac] = ['020000000001', '020000000002'];
 const [underlay, remote] = ['10.2.1.11', '10.2.1.12'];
 
-/** A veth pair NAME and NAME-far, both up; resolves to NAME's ifindex. */
-function veth(name: string, mtu: number): number {
-  const lines = [`link add ${name} mtu ${mtu} type veth peer name ${name}-far mtu ${mtu}`];
-  for (const end of [name, `${name}-far`])
-    lines.push(`link set ${end} addrgenmode none`, `link set ${end} up`);
-  execFileSync('ip', ['-batch', '-'], { input: `${lines.join('\n')}\n` });
-  return Number(readFileSync(`/sys/class/net/${name}/ifindex`, 'utf8'));
-}
-
 const colons = (mac: string): string => mac.match(/../g)!.join(':');
 const cases = request<GoldenCase[]>();
-const wire = veth('wire', 9000);
+const wire = 100;
+createVeth('wire', wire, 9000);
 const maps: Maps = {
   vxlanPort: 4789,
   underlayAddress: ipv4Address(underlay),
@@ -54,11 +45,13 @@ const maps: Maps = {
   ]),
 };
 const devices: Record<string, string> = {};
-for (const vni of new Set(cases.map((one) => one.vni))) {
+for (const [order, vni] of [...new Set(cases.map((one) => one.vni))].entries()) {
   const name = `g${vni}`;
   devices[vni] = `${name}-far`;
   const ipv4 = ipv4Address('10.0.0.1');
-  maps.ports.set(veth(name, MTU), { vni, slot: 1, ipv4, mtu: MTU, router: false, mac: guestMac });
+  const ifindex = wire + 1 + order;
+  createVeth(name, ifindex, MTU);
+  maps.ports.set(ifindex, { vni, slot: 1, ipv4, mtu: MTU, router: false, mac: guestMac });
   const to = { ifindex: 0, remote: ipv4Address(remote), slot: 0, mtu: MTU, peer: false, xdp: false };
   maps.fdb.set(fdbKey(vni, remoteMac), to);
 }

@@ -1,11 +1,14 @@
 import assert from 'node:assert/strict';
 import { inChild } from './child.ts';
+import { count, difference } from './compare.ts';
 import { arp, ETHERTYPE, echo, encapsulate, ethernet, ipv4, ipv6, tcp, toHex, udp } from './frames.ts';
 import type { FrameResult, FramesRequest } from './frames-child.ts';
-import type { Context, ProgramName } from './model.ts';
-import { ADDRESS, DEVICES, MAC, VNI } from './world.ts';
+import type { LiveReport, LiveRequest } from './live-child.ts';
+import { type Context, decide, type ProgramName } from './model.ts';
+import { refusedByTestRun, type Totals } from './subject.ts';
+import { ADDRESS, DEVICES, MAC, VNI, world } from './world.ts';
 
-/** A test run refuses frames without a whole Ethernet header itself; no device delivers one. */
+/** No device delivers less than a whole Ethernet header. */
 const SHORTEST = 14;
 const [TC_ACT_OK, TC_ACT_SHOT, TC_ACT_REDIRECT] = [0, 2, 7];
 const [XDP_DROP, XDP_PASS, XDP_REDIRECT] = [1, 2, 4];
@@ -82,7 +85,7 @@ describe('truncation at every byte offset', () => {
         assert.equal(whole.retval, forwarded ? redirect : pass, `the whole frame: ${whole.reason}`);
         for (const [length, result] of results.entries()) {
           const where = `${length} of ${frame.length} bytes`;
-          if (length < SHORTEST) {
+          if (refusedByTestRun(program, frame.subarray(0, length))) {
             assert.equal(result.refused, 'EINVAL', where);
             continue;
           }
@@ -98,5 +101,20 @@ describe('truncation at every byte offset', () => {
         }
       });
     }
+  }
+
+  // What test runs refuse arrives on real devices.
+  for (const { program, ifindex, wrap } of PROGRAMS) {
+    it(`${program}: the shortest ones, on a live device`, async () => {
+      const frames: Uint8Array[] = [];
+      for (const inner of Object.values(INNER))
+        for (let length = SHORTEST; length < 60; length++) frames.push(wrap(inner).subarray(0, length));
+      const expected: Totals = new Map();
+      for (const f of frames)
+        count(expected, decide(program, f, { ifindex, gsoSize: 0, gsoSegments: 0 }, world()));
+      const request: LiveRequest = { program, ifindex, frames: frames.map(toHex) };
+      const { totals } = await inChild<LiveReport>('live-child.ts', request, 60);
+      assert.equal(difference(expected, new Map(totals)), '');
+    });
   }
 });
