@@ -87,8 +87,9 @@ export class LabNode {
     return [...node, ...inner, ...command];
   }
 
-  run(command: readonly string[], options?: RunOptions): Promise<string> {
-    return run(this.enter(command), options);
+  /** Runs a command in this node, or in a named namespace of it. */
+  run(command: readonly string[], options?: RunOptions, namespace?: string): Promise<string> {
+    return run(this.enter(command, namespace), options);
   }
 
   tryRun(command: readonly string[], options?: RunOptions): Promise<Output> {

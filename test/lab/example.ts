@@ -1,0 +1,117 @@
+import type { Cluster, Instance, Network } from './cluster.ts';
+import type { Guest } from './guest.ts';
+import { tryRun, until } from './process.ts';
+import type { LabNode } from './topology.ts';
+
+/** A command of the example that failed. */
+export class StepError extends Error {}
+
+/** Performs the worked example "a virtual network with no DHCP and no NAT", and prints every command and answer. */
+export class WorkedExample {
+  readonly #cluster: Cluster;
+  readonly #print: (text: string) => void;
+
+  constructor(cluster: Cluster, print: (text: string) => void) {
+    this.#cluster = cluster;
+    this.#print = print;
+  }
+
+  async perform(): Promise<void> {
+    const [sf1, sf2, sf3] = this.#cluster.nodes as [LabNode, LabNode, LabNode];
+    const network = await this.#createNetwork(sf1);
+    const x = network.vxid.toString(16);
+
+    this.#say(`On the network node (sf-1) it has a VXLAN device, a bridge and a router namespace:`);
+    await this.#on(sf1, `ip addr show vxlan-${x}`);
+    await this.#on(sf1, `ip addr show br-vxlan-${x}`);
+    await this.#on(sf1, `bridge fdb show brport vxlan-${x}`);
+    await this.#on(sf1, `ip netns exec ${network.uuid} ip addr list`);
+
+    this.#say('An instance on sf-2 brings the network there, and the mesh grows:');
+    const two = await this.#createInstance(sf1, 'inst-on-sf-2', network, sf2);
+    await this.#on(sf1, `bridge fdb show brport vxlan-${x}`);
+    await this.#on(sf2, `ip addr show vxlan-${x}`);
+    await this.#on(sf2, `ip addr show br-vxlan-${x}`);
+    await this.#on(sf2, `bridge fdb show brport vxlan-${x}`);
+
+    this.#say('And one on sf-3. Each node lists the others, never itself, and every known MAC:');
+    const three = await this.#createInstance(sf1, 'inst-on-sf-3', network, sf3);
+    for (const node of [sf1, sf2, sf3]) await this.#on(node, `bridge fdb show brport vxlan-${x}`);
+
+    this.#say('The two instances talk, through the fast path:');
+    await this.#in(two, 'inst-on-sf-2', `ip addr list`);
+    await this.#in(two, 'inst-on-sf-2', `ping -c 3 ${three.address.ipv4}`);
+    await this.#in(three, 'inst-on-sf-3', `ping -c 3 ${two.address.ipv4}`);
+    three.start('iperf3', ['iperf3', '--server', '--one-off']);
+    await until('iperf3 listens', async () => (await three.run(['ss', '-Hltn', 'sport = :5201'])) !== '');
+    await this.#in(two, 'inst-on-sf-2', `iperf3 --client ${three.address.ipv4} --time 2`);
+
+    this.#say('What the fast path carried, and what it left to the kernel, by reason:');
+    await this.#on(sf2, 'fistpath counters');
+    await this.#on(sf3, 'fistpath counters');
+    this.#say(
+      `What the kernel carried. TX of vxlan-${x} is what the kernel itself put into the tunnel. RX is what it took out,
+TCP that the tunnel program then passed straight to the port among it; the bridge forwarded the rest:`,
+    );
+    for (const node of [sf2, sf3]) await this.#on(node, `ip -s -h link show vxlan-${x}`);
+    this.#say('Wanted, kernel and fast-path entries side by side:');
+    await this.#on(sf2, `fistpath fdb show ${network.name}`);
+    await this.#on(sf2, 'fistpath status');
+  }
+
+  async #createNetwork(sf1: LabNode): Promise<Network> {
+    const rest = this.#cluster.rest;
+    this.#say('A virtual network with no DHCP and no NAT:');
+    const text = await this.#on(sf1, 'fistpath network create 192.168.0.0/24 demonet --no-dhcp --no-nat');
+    const uuid = uuidIn(text);
+    let network: Network | undefined;
+    await until('network demonet is created', async () => {
+      network = await rest.call<Network>('GET', `/networks/${uuid}`);
+      if (network.state === 'error') throw new StepError(`network demonet: ${network.error_message}`);
+      return network.state === 'created';
+    });
+    await this.#on(sf1, `fistpath network show ${uuid}`);
+    await this.#on(sf1, `fistpath network events ${uuid}`);
+    return network!;
+  }
+
+  async #createInstance(sf1: LabNode, name: string, network: Network, place: LabNode): Promise<Guest> {
+    const rest = this.#cluster.rest;
+    const command = `fistpath instance create ${name} 1 1024 -d 8@cirros -n ${network.uuid} -p ${place.name}`;
+    const uuid = uuidIn(await this.#on(sf1, command));
+    let instance: Instance | undefined;
+    await until(`instance ${name} is created`, async () => {
+      instance = await rest.call<Instance>('GET', `/instances/${uuid}`);
+      if (instance.state === 'error') throw new StepError(`instance ${name}: ${instance.error_message}`);
+      return instance.state === 'created';
+    });
+    return this.#cluster.guestOf(instance!, network);
+  }
+
+  #say(text: string): void {
+    this.#print(`\n${text}\n`);
+  }
+
+  #on(node: LabNode, text: string): Promise<string> {
+    return this.#step(node.name, text, node.enter(['sh', '-c', text]), this.#cluster.cliEnvironment(node));
+  }
+
+  #in(guest: Guest, name: string, text: string): Promise<string> {
+    return this.#step(name, text, guest.node.enter(['sh', '-c', text], guest.namespace), {});
+  }
+
+  async #step(where: string, text: string, command: string[], env: Record<string, string>): Promise<string> {
+    this.#print(`\n${where} # ${text}`);
+    const { code, stdout, stderr } = await tryRun(command, { env, timeout: 60_000 });
+    this.#print(`${stdout}${stderr}`.trimEnd());
+    if (code !== 0)
+      throw new StepError(`on ${where}: \`${text}\` ended with exit code ${code}:\n${stdout}${stderr}`);
+    return stdout;
+  }
+}
+
+function uuidIn(text: string): string {
+  const match = /^uuid\s*: (\S+)/m.exec(text);
+  if (match === null) throw new StepError(`no uuid in this answer:\n${text}`);
+  return match[1]!;
+}

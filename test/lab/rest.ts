@@ -1,0 +1,63 @@
+import { request } from 'node:http';
+
+/** Another answer than 200. */
+export class RestError extends Error {
+  readonly status: number;
+  readonly text: string;
+
+  constructor(method: string, path: string, status: number, text: string) {
+    super(`${method} ${path}: ${status} ${text}`);
+    this.status = status;
+    this.text = text;
+  }
+}
+
+/** A REST client on a unix socket, since the lab's TCP addresses exist inside its namespaces only. */
+export class Rest {
+  readonly #socketPath: string;
+  readonly #key: string;
+  #token = '';
+
+  constructor(socketPath: string, key: string) {
+    this.#socketPath = socketPath;
+    this.#key = key;
+  }
+
+  /** Calls as the admin namespace; throws RestError on anything but 200. */
+  async call<T>(method: string, path: string, body?: unknown): Promise<T> {
+    if (this.#token === '') await this.#authenticate();
+    try {
+      return await this.#send<T>(method, path, body);
+    } catch (error) {
+      if (!(error instanceof RestError) || error.status !== 401) throw error;
+      await this.#authenticate();
+      return this.#send<T>(method, path, body);
+    }
+  }
+
+  async #authenticate(): Promise<void> {
+    this.#token = '';
+    const credentials = { namespace: 'system', key: this.#key };
+    this.#token = (await this.#send<{ access_token: string }>('POST', '/auth', credentials)).access_token;
+  }
+
+  #send<T>(method: string, path: string, body: unknown): Promise<T> {
+    const headers: Record<string, string> = {};
+    if (this.#token !== '') headers.Authorization = `Bearer ${this.#token}`;
+    if (body !== undefined) headers['Content-Type'] = 'application/json';
+    return new Promise((resolve, reject) => {
+      const outgoing = request({ socketPath: this.#socketPath, method, path, headers }, (answer) => {
+        let text = '';
+        answer.setEncoding('utf8').on('data', (part: string) => {
+          text += part;
+        });
+        answer.on('end', () => {
+          if (answer.statusCode === 200) resolve(JSON.parse(text) as T);
+          else reject(new RestError(method, path, answer.statusCode ?? 0, text));
+        });
+      });
+      outgoing.on('error', (error) => reject(new Error(`${method} ${path}: ${error.message}`)));
+      outgoing.end(body === undefined ? undefined : JSON.stringify(body));
+    });
+  }
+}
