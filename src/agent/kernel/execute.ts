@@ -1,0 +1,153 @@
+/**
+ * Carries out a plan, a stage by one process. `ip -batch` and `bridge -batch` go on after a failure and say the line's
+ * number; so a failure is the affected network's alone, and its later operations are left out.
+ */
+import { writeFileSync } from 'node:fs';
+import type { Memory } from './memory.ts';
+import type { InnerSetup, Operation, Plan, Stage } from './operations.ts';
+import type { Run } from './run.ts';
+import { type Step, Steps } from './steps.ts';
+
+/** Namespaces that are set up at a time. */
+const PARALLEL = 4;
+
+/** $1 batch, $2 'router' or '', then the devices. */
+const INNER_SCRIPT = `
+batch=$1 router=$2; shift 2
+if [ -n "$router" ]; then
+	echo 1 > /proc/sys/net/ipv4/ip_forward || exit
+fi
+for device; do
+	off=/proc/sys/net/ipv6/conf/$device/disable_ipv6
+	[ ! -e "$off" ] || echo 1 > "$off" || exit
+	ethtool -K "$device" gro on || exit
+done
+exec ip -batch "$batch"`;
+
+export interface Execution {
+  /** Network → what failed. */
+  errors: Map<string, string>;
+  /** What failed that is no single network's. */
+  problems: string[];
+  failedStages: Set<string>;
+  steps: Map<string, Step[]>;
+  /** Changes made or tried. */
+  commands: number;
+  /** Namespaces that are set up now. */
+  inner: InnerSetup[];
+}
+
+type LineTool = 'ip' | 'bridge' | 'nft';
+
+export async function execute(plan: Plan, run: Run, memory: Memory): Promise<Execution> {
+  const errors = new Map<string, string>();
+  const problems: string[] = [];
+  const failedStages = new Set<string>();
+  const steps = new Steps();
+  const inner: InnerSetup[] = [];
+  let commands = 0;
+
+  /** Whether it is no failure at all. */
+  const excused = (stage: string, operation: Operation, reason: string): boolean => {
+    if (operation.removes && /does not exist|Cannot find device|No such|Cannot remove/.test(reason))
+      return true;
+    failedStages.add(stage);
+    if (operation.networks.length === 0 && !problems.includes(reason)) problems.push(reason);
+    for (const uuid of operation.networks) if (!errors.has(uuid)) errors.set(uuid, reason);
+    return false;
+  };
+
+  for (const stage of plan.stages) {
+    const operations = stage.operations.filter(({ networks }) => !networks.some((uuid) => errors.has(uuid)));
+    if (operations.length === 0) continue;
+    const started = Date.now() / 1000;
+    const clock = performance.now();
+    const failures = await executeStage({ ...stage, operations });
+    const done = operations.filter((operation) => {
+      const reason = failures.get(operation);
+      return reason === undefined || excused(stage.name, operation, reason);
+    });
+    steps.add(done, started, (performance.now() - clock) / 1000);
+    commands += operations.filter(({ tool }) => !['pending', 'claim', 'release'].includes(tool)).length;
+  }
+  return { errors, problems, failedStages, steps: steps.byNetwork(), commands, inner };
+
+  async function executeStage({ name, operations }: Stage): Promise<Map<Operation, string>> {
+    const failures = new Map<Operation, string>();
+    for (const operation of operations) {
+      try {
+        if (operation.tool === 'write') writeFileSync(operation.path, operation.text);
+        if (operation.tool === 'claim') memory.claim(operation.namespace, {});
+        if (operation.tool === 'release') memory.release(operation.namespace);
+        if (operation.tool === 'pending') memory.setPending(operation.links);
+      } catch (error) {
+        failures.set(operation, (error as Error).message);
+      }
+    }
+    for (const tool of ['nft', 'ip', 'bridge'] as const) {
+      const lines = operations.filter((operation) => operation.tool === tool);
+      if (lines.length > 0)
+        await executeLines(tool, name, lines as (Operation & { line: string })[], failures);
+    }
+    const setups = operations.filter((operation) => operation.tool === 'inner');
+    const worker = async () => {
+      for (let operation = setups.pop(); operation; operation = setups.pop()) {
+        const reason = await enter((operation as { setup: InnerSetup }).setup);
+        if (reason !== undefined) failures.set(operation, reason);
+      }
+    };
+    await Promise.all(Array.from({ length: PARALLEL }, worker));
+    return failures;
+  }
+
+  async function executeLines(
+    tool: LineTool,
+    stage: string,
+    operations: (Operation & { line: string })[],
+    failures: Map<Operation, string>,
+  ): Promise<void> {
+    const file = memory.batchFile(`${stage}.${tool}`);
+    writeFileSync(file, operations.map(({ line }) => `${line}\n`).join(''));
+    const args = tool === 'nft' ? ['-f', file] : ['-force', '-batch', file];
+    const { code, stderr } = await run(tool, args);
+    if (code === 0) return;
+    const byLine = tool === 'nft' ? [] : failedLines(stderr);
+    // nft's file is one transaction; a batch that names no line did not get anywhere either.
+    if (byLine.length === 0) {
+      const reason = `${tool} ${args.join(' ')} exited ${code}: ${stderr.trim().split('\n').slice(0, 3).join('; ')}`;
+      for (const operation of operations) failures.set(operation, reason);
+    }
+    for (const { line, reason } of byLine) {
+      const operation = operations[line - 1];
+      if (operation) failures.set(operation, `"${tool} ${operation.line}" failed: ${reason}`);
+    }
+  }
+
+  /** What failed, or undefined. */
+  async function enter(setup: InnerSetup): Promise<string | undefined> {
+    const file = memory.batchFile(`inside-${setup.namespace}`);
+    writeFileSync(file, setup.lines.map((line) => `${line}\n`).join(''));
+    // Not `ip netns exec`, which mounts another /sys (and so hides bpffs) for what it runs.
+    const args = [`--net=/run/netns/${setup.namespace}`, 'sh', '-c', INNER_SCRIPT, 'sh', file];
+    const { code, stderr } = await run('nsenter', [...args, setup.router ? 'router' : '', ...setup.devices]);
+    if (code !== 0) return `set-up inside namespace ${setup.namespace} failed: ${stderr.trim()}`;
+    inner.push(setup);
+    return undefined;
+  }
+}
+
+/** What `-batch -force` says: messages of a line, then `Command failed FILE:LINE`. */
+export function failedLines(stderr: string): { line: number; reason: string }[] {
+  const failed: { line: number; reason: string }[] = [];
+  let reason: string[] = [];
+  for (const text of stderr.split('\n')) {
+    const match = /^Command failed .*:(\d+)$/.exec(text.trim());
+    if (!match) {
+      reason.push(text.trim());
+      continue;
+    }
+    failed.push({ line: Number(match[1]), reason: reason.filter(Boolean).join('; ') || 'no reason given' });
+    reason = [];
+  }
+  return failed;
+}

@@ -1,0 +1,147 @@
+/** The links of a network, as they should be: how each is created, and what of an existing one is wrong. */
+import type { ActualLink } from './actual.ts';
+import type { WantedNetwork } from './desired.ts';
+import { aliasOf, networkNames } from './names.ts';
+import { netnsPort } from './ports/netns.ts';
+import type { InnerDevice, PortKind } from './ports/port.ts';
+import { tapPort } from './ports/tap.ts';
+
+export type PortKindName = 'tap' | 'netns';
+export const portKinds: Record<PortKindName, PortKind> = { tap: tapPort, netns: netnsPort };
+
+export interface LinkConfig {
+  underlay: { device: string; address: string };
+  vxlanPort: number;
+  portKind: PortKindName;
+}
+
+export interface WantedLink {
+  name: string;
+  network: string;
+  alias: string;
+  mtu: number;
+  /** Bridge that it is a port of. */
+  master: string | null;
+  /** null: whoever uses it decides. */
+  up: true | null;
+  /** What the events call it. */
+  what: string;
+  /** Line of an `ip` batch that creates it, down. */
+  create: string;
+  /** Line of an `ip` batch that corrects its other settings, or null when they are right. */
+  correct(actual: ActualLink): string | null;
+  /** Why an existing link can only be replaced, or null. */
+  mismatch(actual: ActualLink): string | null;
+  /** Namespace that its other end is in. */
+  namespace: string | null;
+  inner: InnerDevice | null;
+}
+
+/** In the order in which the events of the July 2020 release name them. */
+export function wantedLinks(network: WantedNetwork, config: LinkConfig): WantedLink[] {
+  const { uuid, vni, mtu, router } = network;
+  const names = networkNames(vni);
+  const base = { network: uuid, mtu, namespace: null, inner: null, up: true as const, correct: () => null };
+
+  const bridge: WantedLink = {
+    ...base,
+    name: names.bridge,
+    alias: aliasOf(uuid),
+    master: null,
+    what: 'vxlan bridge',
+    create: `link add name ${names.bridge} mtu ${mtu} type bridge stp_state 0 mcast_snooping 0`,
+    correct: ({ info }) =>
+      info.stp_state === 0 &&
+      info.mcast_snooping === 0 &&
+      info.vlan_filtering !== 1 &&
+      info.ageing_time === 30000
+        ? null
+        : `link set dev ${names.bridge} type bridge stp_state 0 mcast_snooping 0 vlan_filtering 0 ageing_time 30000`,
+    mismatch: ({ kind }) => (kind === 'bridge' ? null : 'it is no bridge'),
+  };
+
+  const { device, address } = config.underlay;
+  const vxlan: WantedLink = {
+    ...base,
+    name: names.vxlan,
+    alias: aliasOf(uuid),
+    master: names.bridge,
+    what: 'vxlan interface',
+    create:
+      `link add name ${names.vxlan} mtu ${mtu} type vxlan id ${vni} local ${address} dev ${device} ` +
+      `dstport ${config.vxlanPort} nolearning ttl 64`,
+    mismatch({ kind, info }) {
+      if (kind !== 'vxlan') return 'it is no VXLAN device';
+      const wanted = {
+        id: vni,
+        local: address,
+        link: device,
+        port: config.vxlanPort,
+        learning: false,
+        ttl: 64,
+      };
+      const wrong = Object.entries(wanted).filter(([key, value]) => info[key] !== value);
+      return wrong.length === 0 ? null : wrong.map(([key, value]) => `${key} is not ${value}`).join(', ');
+    },
+  };
+
+  const veth = (
+    outer: string,
+    inner: string,
+    mac: string | null,
+  ): Pick<WantedLink, 'create' | 'mismatch'> => ({
+    create:
+      `link add name ${outer} mtu ${mtu} type veth ` +
+      `peer name ${inner} netns ${uuid} ${mac === null ? '' : `address ${mac} `}mtu ${mtu}`,
+    mismatch({ kind, peerNamespace }) {
+      if (kind !== 'veth') return 'it is no veth';
+      return peerNamespace === uuid ? null : 'its other end is elsewhere';
+    },
+  });
+  const routerLinks: WantedLink[] = router
+    ? [
+        {
+          ...base,
+          ...veth(names.routerOuter, names.routerInner, router.mac),
+          name: names.routerOuter,
+          alias: aliasOf(uuid),
+          master: names.bridge,
+          what: 'router veth',
+          namespace: uuid,
+          inner: {
+            namespace: uuid,
+            device: names.routerInner,
+            mac: router.mac,
+            address: `${router.address}/${network.prefix}`,
+          },
+        },
+        {
+          ...base,
+          ...veth(names.physicalOuter, names.physicalInner, null),
+          name: names.physicalOuter,
+          alias: aliasOf(uuid),
+          master: null,
+          up: null,
+          what: 'physical veth',
+          namespace: uuid,
+        },
+      ]
+    : [];
+
+  const kind = portKinds[config.portKind];
+  const ports = network.ports.map((port): WantedLink => {
+    const inner = kind.inner(port, network.prefix);
+    return {
+      ...base,
+      name: port.ifname,
+      alias: aliasOf(uuid, port.interface),
+      master: names.bridge,
+      what: 'port',
+      create: kind.create(port, mtu),
+      mismatch: (actual) => kind.mismatch(port, actual),
+      namespace: inner?.namespace ?? null,
+      inner,
+    };
+  });
+  return [vxlan, bridge, ...routerLinks, ...ports];
+}

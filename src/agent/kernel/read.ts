@@ -1,0 +1,116 @@
+/**
+ * Reads what this node has, by a number of processes that does not depend on how much there is. A tool that fails
+ * is an error, never an empty table: from that everything would look deleted.
+ */
+import { readdirSync, readFileSync, statSync } from 'node:fs';
+import { join } from 'node:path';
+import {
+  type Actual,
+  type ActualLink,
+  parseFdb,
+  parseInner,
+  parseLinks,
+  parseNamespaceIds,
+  parseTable,
+} from './actual.ts';
+import type { Family } from './guard.ts';
+import type { Memory } from './memory.ts';
+import { networkOfAlias } from './names.ts';
+import type { Run } from './run.ts';
+
+const NAMESPACES = '/run/netns';
+const BRIDGE_NETFILTER = ['iptables', 'ip6tables', 'arptables'].map(
+  (what) => `/proc/sys/net/bridge/bridge-nf-call-${what}`,
+);
+
+async function output(run: Run, command: string, ...args: string[]): Promise<string> {
+  const { code, stdout, stderr } = await run(command, args);
+  if (code !== 0) {
+    throw new Error(
+      `this node's state can't be read: ${command} ${args.join(' ')} exited ${code}: ${stderr.trim()}`,
+    );
+  }
+  return stdout;
+}
+
+function settingIs(path: string, value: string): boolean {
+  try {
+    return readFileSync(path, 'utf8').trim() === value;
+  } catch (error) {
+    // No such device, or a kernel without the feature.
+    if ((error as NodeJS.ErrnoException).code === 'ENOENT') return false;
+    throw error;
+  }
+}
+
+function namespaceFiles(): Actual['namespaces'] {
+  let names: string[];
+  try {
+    names = readdirSync(NAMESPACES);
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code !== 'ENOENT') throw error;
+    names = []; // none was ever made since the machine started
+  }
+  // A namespace's file is a mount of nsfs; without the mount it is an empty file on /run.
+  const directory = names.length === 0 ? 0 : statSync(NAMESPACES).dev;
+  const broken = names.filter(
+    (name) => statSync(join(NAMESPACES, name), { throwIfNoEntry: false })?.dev === directory,
+  );
+  return { present: new Set(names), broken: new Set(broken) };
+}
+
+export async function readLinks(run: Run): Promise<Map<string, ActualLink>> {
+  const [links, ids] = await Promise.all([
+    output(run, 'ip', '-j', '-d', 'link', 'show'),
+    output(run, 'ip', '-j', 'netns', 'list'),
+  ]);
+  return parseLinks(links, parseNamespaceIds(ids));
+}
+
+async function readTable(run: Run, family: Family) {
+  const { code, stdout, stderr } = await run('nft', ['-j', 'list', 'table', family, 'fistpath']);
+  if (code === 0) return parseTable(stdout);
+  if (stderr.includes('No such file or directory')) return null;
+  throw new Error(`the nftables table ${family} fistpath can't be read: ${stderr.trim()}`);
+}
+
+/** Remembers the tables as nft shows them now; to be called when we have just made them. */
+export async function rememberTables(run: Run, memory: Memory): Promise<void> {
+  const [ip, bridge] = await Promise.all([readTable(run, 'ip'), readTable(run, 'bridge')]);
+  if (ip && bridge) memory.rememberGuard({ ip: ip.structure, bridge: bridge.structure });
+}
+
+/** @param lookInto router namespaces to look into, by one process each */
+export async function readActual(run: Run, memory: Memory, lookInto: readonly string[]): Promise<Actual> {
+  const claims = memory.claims();
+  const namespaces = namespaceFiles();
+  const visible = lookInto.filter(
+    (name) => claims.has(name) && namespaces.present.has(name) && !namespaces.broken.has(name),
+  );
+  const [links, fdb, ip, bridge, ...inner] = await Promise.all([
+    readLinks(run),
+    output(run, 'bridge', '-j', 'fdb', 'show').then(parseFdb),
+    readTable(run, 'ip'),
+    readTable(run, 'bridge'),
+    ...visible.map(
+      async (name) => [name, parseInner(await output(run, 'ip', '-n', name, '-j', 'addr', 'show'))] as const,
+    ),
+  ]);
+  const ours = [...links.values()].filter(({ alias }) => networkOfAlias(alias) !== undefined);
+  const setting = (name: string) => `/proc/sys/net/ipv6/conf/${name}/disable_ipv6`;
+  return {
+    links,
+    fdb,
+    guard: {
+      ip: ip && memory.isOurGuard('ip', ip.structure) ? ip.elements : null,
+      bridge: bridge && memory.isOurGuard('bridge', bridge.structure) ? bridge.elements : null,
+    },
+    namespaces,
+    claims,
+    pending: memory.pending(),
+    inner: new Map(inner),
+    ipv6: new Set(ours.filter(({ name }) => settingIs(setting(name), '0')).map(({ name }) => name)),
+    hasIpv6: settingIs(setting('all'), '0') || settingIs(setting('all'), '1'),
+    bridgeNetfilter: BRIDGE_NETFILTER.filter((path) => settingIs(path, '1')),
+  };
+}

@@ -1,0 +1,57 @@
+/** A node of the kernel tests: this process lives in namespaces of its own and does what its parent asks. */
+import { fistpath } from '#proto';
+import { type ApplyResult, KernelFallback } from '../../../src/agent/kernel/kernel.ts';
+import { runTool } from '../../../src/agent/kernel/run.ts';
+import type { Reply, Request } from './node.ts';
+
+/** Limits the changing runs of one pass, as a crash would. */
+let changesLeft = Number.POSITIVE_INFINITY;
+const changing = (command: string, args: readonly string[]) =>
+  command === 'nsenter' || args.includes('-batch') || (command === 'nft' && args.includes('-f'));
+
+let kernel: KernelFallback | undefined;
+let config: ConstructorParameters<typeof KernelFallback>[0] | undefined;
+
+function start(): KernelFallback {
+  if (!config) throw new Error('no configuration yet');
+  return new KernelFallback(config, async (command, args) => {
+    if (changing(command, args) && changesLeft-- <= 0) throw new Error('crash');
+    return await runTool(command, args);
+  });
+}
+
+async function serve(request: Request): Promise<unknown> {
+  switch (request.verb) {
+    case 'configure':
+      config = request.config;
+      kernel = start();
+      return undefined;
+    case 'restart':
+      kernel = start();
+      return undefined;
+    case 'apply': {
+      changesLeft = request.changes ?? Number.POSITIVE_INFINITY;
+      const desired = new Map(
+        request.networks.map((bytes) => {
+          const network = fistpath.NodeNetwork.decode(Buffer.from(bytes, 'base64'));
+          return [network.uuid!, network] as const;
+        }),
+      );
+      const scope = request.scope && new Set(request.scope);
+      if (!kernel) throw new Error('no configuration yet');
+      const result: ApplyResult = await kernel.apply(desired, scope);
+      return { ...result, networks: Object.fromEntries(result.networks) };
+    }
+    case 'run':
+      return await runTool(request.command[0]!, request.command.slice(1));
+  }
+}
+
+process.on('message', (request: Request) => {
+  serve(request).then(
+    (value) => process.send!({ id: request.id, value } satisfies Reply),
+    (error: Error) => process.send!({ id: request.id, error: error.message } satisfies Reply),
+  );
+});
+process.on('disconnect', () => process.exit());
+process.send!('ready');
