@@ -35,9 +35,6 @@ export const {
   libbpfVersion,
 } = native;
 
-const { startTestRun } = BpfProgram.prototype;
-delete BpfProgram.prototype.startTestRun;
-
 function abortError(signal) {
   const error = new Error('The operation was aborted', { cause: signal.reason });
   error.name = 'AbortError';
@@ -50,7 +47,7 @@ BpfProgram.prototype.testRunAsync = async function testRunAsync(options, signal)
     throw new TypeError('signal must be an AbortSignal');
   }
   if (signal?.aborted) throw abortError(signal);
-  const run = startTestRun.call(this, options);
+  const run = native.startTestRun(this, options);
   signal?.addEventListener('abort', run.interrupt, { once: true });
   try {
     return await run.done;

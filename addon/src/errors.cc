@@ -1,4 +1,5 @@
 #include "errors.h"
+#include <algorithm>
 #include <cstdarg>
 #include <cstdio>
 #include <cstring>
@@ -65,7 +66,7 @@ Failure::Failure(int error, std::string syscall, const std::string &detail)
 {
 	message = ErrorName(error) + ": " + Describe(error) + ", " + this->syscall;
 	if (!detail.empty())
-		message += " " + detail;
+		message += (detail[0] == ':' ? "" : " ") + detail;
 }
 
 Napi::Error ToError(Napi::Env env, const Failure &failure)
@@ -105,6 +106,17 @@ std::string LibbpfLog::VerifierLog() const
 	begin += sizeof kLogBegin - 1;
 	size_t end = text_.rfind(kLogEnd);
 	return text_.substr(begin, end == std::string::npos ? end : end - begin);
+}
+
+std::string LibbpfLog::VerifierReason() const
+{
+	std::string log = VerifierLog();
+	size_t end = std::min(log.rfind("\nprocessed "), log.size());
+	while (end > 0 && log[end - 1] == '\n')
+		end--;
+	size_t begin = end ? log.rfind('\n', end - 1) : std::string::npos;
+	begin = begin == std::string::npos ? 0 : begin + 1;
+	return log.substr(begin, end - begin);
 }
 
 std::string LibbpfLog::Complaint() const

@@ -35,6 +35,8 @@ class LibbpfLog
 
 	/* The verifier's own text, or "" when no program was refused. */
 	std::string VerifierLog() const;
+	/* The verifier's reason: the last line before its statistics. */
+	std::string VerifierReason() const;
 	/* libbpf's first complaint that says more than the errno, without its "libbpf: " prefix. */
 	std::string Complaint() const;
 

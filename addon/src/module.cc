@@ -37,6 +37,7 @@ Napi::Object Initialise(Napi::Env env, Napi::Object exports)
 	exports["inNamespace"] = Napi::Function::New<Checked<InNamespace>>(env, "inNamespace");
 	exports["detachTc"] = Napi::Function::New<Checked<DetachTc>>(env, "detachTc");
 	exports["queryTc"] = Napi::Function::New<Checked<QueryTc>>(env, "queryTc");
+	exports["startTestRun"] = Napi::Function::New<Checked<StartTestRun>>(env, "startTestRun");
 	exports["possibleCpus"] = Napi::Number::New(env, libbpf_num_possible_cpus());
 	exports["libbpfVersion"] = Napi::String::New(env, std::to_string(libbpf_major_version()) + "." +
 	                                                          std::to_string(libbpf_minor_version()));

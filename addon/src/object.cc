@@ -180,7 +180,10 @@ void BpfObject::Load(const Napi::CallbackInfo &)
 	int status = bpf_object__load(object());
 	if (status != 0) {
 		std::string complaint = log.Complaint();
-		Failure failure(-status, "bpf_object__load", complaint.empty() ? "" : ": " + complaint);
+		std::string reason = log.VerifierReason();
+		Failure failure(-status, "bpf_object__load",
+		                (complaint.empty() ? "" : ": " + complaint) +
+		                        (reason.empty() ? "" : ": " + reason));
 		failure.log = log.VerifierLog();
 		throw failure;
 	}

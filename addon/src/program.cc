@@ -17,7 +17,6 @@ Napi::Function BpfProgram::Define(Napi::Env env)
 	                           Method<&BpfProgram::TakeXdp>("attachXdp"),
 	                           Method<&BpfProgram::TakeTc>("attachTc"),
 	                           Method<&BpfProgram::TestRun>("testRun"),
-	                           Method<&BpfProgram::StartTestRun>("startTestRun"),
 	                           Method<&BpfProgram::Close>("close"),
 	                   });
 }
@@ -65,7 +64,7 @@ Napi::Value BpfProgram::TestRun(const Napi::CallbackInfo &info)
 	return RunTest(info.Env(), fd(), info[0]);
 }
 
-Napi::Value BpfProgram::StartTestRun(const Napi::CallbackInfo &info)
+Napi::Value StartTestRun(const Napi::CallbackInfo &info)
 {
-	return StartTest(info.Env(), fd(), info[0]);
+	return StartTest(info.Env(), BpfProgram::Unwrap(info[0])->fd(), info[1]);
 }

@@ -21,5 +21,7 @@ class BpfProgram : public DescriptorHandle<BpfProgram>
 	Napi::Value TakeXdp(const Napi::CallbackInfo &info);
 	void TakeTc(const Napi::CallbackInfo &info);
 	Napi::Value TestRun(const Napi::CallbackInfo &info);
-	Napi::Value StartTestRun(const Napi::CallbackInfo &info);
 };
+
+/* startTestRun(program, options): what index.js makes testRunAsync() of; see StartTest(). */
+Napi::Value StartTestRun(const Napi::CallbackInfo &info);

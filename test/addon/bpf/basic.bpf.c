@@ -50,19 +50,26 @@ const volatile __u32 verdict = XDP_PASS;
 const volatile __u64 wide = 7;
 const volatile __u8 octets[3];
 
+/* counts[0]: packets; counts[1]: records that the ring buffer had no room for. */
+static __always_inline void count(__u32 index)
+{
+	__u32 *counter = bpf_map_lookup_elem(&counts, &index);
+
+	if (counter)
+		*counter += 1;
+}
+
 /* Counts the packet, reports its first eight bytes. */
 static __always_inline void note(void *data, void *data_end)
 {
-	__u32 zero = 0;
 	__u64 first;
-	__u32 *count = bpf_map_lookup_elem(&counts, &zero);
 
-	if (count)
-		*count += 1;
+	count(0);
 	if (data + 8 > data_end)
 		return;
 	first = *(__u64 *)data;
-	bpf_ringbuf_output(&events, &first, sizeof(first), 0);
+	if (bpf_ringbuf_output(&events, &first, sizeof(first), 0))
+		count(1);
 }
 
 SEC("xdp.frags")
