@@ -3,14 +3,14 @@
  * counters as sums over a chunk of frames; a chunk that differs is run again frame by frame to find the culprit.
  */
 import { set16, toHex } from './frames.ts';
-import { type Decision, decide, type Maps, type ProgramName, returnValue } from './model.ts';
+import { type Context, type Decision, decide, type Maps, type ProgramName, returnValue } from './model.ts';
 import type { Packet } from './mutate.ts';
 import { reasonKey, receivedKey, refusedByTestRun, type Subject, sentKey, type Totals } from './subject.ts';
 
 export interface Mismatch {
   program: ProgramName;
   what: string;
-  packet: { frame: string; ifindex: number; gsoSize: number; gsoSegments: number };
+  packet: { frame: string } & Context;
   expected: string;
   seed?: number;
 }

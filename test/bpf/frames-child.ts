@@ -14,7 +14,7 @@ export interface FramesRequest {
 
 export interface FrameResult {
   /** The model's. */
-  reason: Reason;
+  reason?: Reason;
   retval: number;
   frame: string;
   mismatch?: string;
@@ -32,7 +32,7 @@ function result(frame: Uint8Array, context: Context): FrameResult {
   try {
     subject.run(frame, context);
   } catch (error) {
-    return { reason: 'TRUNCATED', retval: -1, frame: '', refused: (error as NodeJS.ErrnoException).code };
+    return { retval: -1, frame: '', refused: (error as NodeJS.ErrnoException).code };
   }
   const { reason } = decide(program, frame, context, maps);
   const mismatch = comparison.check({ frame, context })?.what;

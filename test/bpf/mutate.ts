@@ -59,9 +59,10 @@ export interface Packet {
 const MACS = [...Object.values(MAC), 'ffffffffffff', '01005e000001', '3333000000fb', '000000000000'];
 const ADDRESSES = [...Object.values(ADDRESS), 0, 0xffffffff, 0x7f000001];
 const VNIS = Object.values(VNI);
-const FILL = new Random(1).bytes(4096);
-/** Frames above this are refused by a test run of a TC program (one page without its head and tail room). */
+const FILL = new Random(1).bytes(9200);
+/** Longer frames are refused by a test run of a TC program, and fill the first buffer of one of XDP. */
 const MAX_FRAME = 3400;
+const MAX_XDP_FRAME = 9050;
 
 const PORT_DEVICES = [
   DEVICES.guestA,
@@ -73,11 +74,11 @@ const PORT_DEVICES = [
 ];
 const TUNNEL_DEVICES = [DEVICES.vxlan1, DEVICES.vxlan2, DEVICES.vxlanLarge, DEVICES.unknown, DEVICES.guestA];
 
-function payload(random: Random): Uint8Array {
+function payload(random: Random, program: ProgramName): Uint8Array {
   const kind = random.below(32);
   let length = random.below(100);
   if (kind === 0) length = 1400 + random.below(120);
-  else if (kind === 1) length = random.below(3200);
+  else if (kind === 1) length = random.below(program === 'underlay_xdp' ? 9000 : 3200);
   const from = random.below(64);
   return FILL.subarray(from, from + length);
 }
@@ -89,8 +90,8 @@ interface Ends {
 }
 
 /** What a guest sends: mostly IPv4, then IPv6, ARP and other types. */
-function guestFrame(random: Random, ends: Ends): Uint8Array {
-  const data = payload(random);
+function guestFrame(random: Random, ends: Ends, program: ProgramName): Uint8Array {
+  const data = payload(random, program);
   const ports: [number, number] = [1024 + random.below(60000), random.pick([53, 80, 4789, 5201])];
   const tos = random.chance(30) ? random.below(256) : 0;
   const kind = random.below(100);
@@ -152,7 +153,11 @@ function validPacket(random: Random, program: ProgramName, maps: Maps): Packet &
     const sender = maps.ports.get(context.ifindex);
     const destination = destinationMac(random, sender?.vni ?? 1, maps, false);
     const sourceAddress = sender === undefined || sender.router ? random.pick(ADDRESSES) : sender.ipv4;
-    const frame = guestFrame(random, { source: sender?.mac ?? MAC.guestA, destination, sourceAddress });
+    const frame = guestFrame(
+      random,
+      { source: sender?.mac ?? MAC.guestA, destination, sourceAddress },
+      program,
+    );
     return { frame, context, layers: [0] };
   }
   const vni =
@@ -161,7 +166,7 @@ function validPacket(random: Random, program: ProgramName, maps: Maps): Packet &
       : random.pick(VNIS);
   const destination = destinationMac(random, vni, maps, true);
   const ends = { source: random.pick(MACS), destination, sourceAddress: random.pick(ADDRESSES) };
-  const inner = guestFrame(random, ends);
+  const inner = guestFrame(random, ends, program);
   if (program === 'tunnel') {
     const device =
       { [VNI.first]: DEVICES.vxlan1, [VNI.second]: DEVICES.vxlan2 }[vni as 1 | 2] ?? DEVICES.vxlanLarge;
@@ -363,33 +368,28 @@ const TUNNEL_EDITS: Edit[] = [
   },
 ];
 
+/** Payload bytes of GSO segments: with usual headers below, at and above the MTUs of the test world; edges. */
+const SEGMENT_SIZES = [1, 500, 1400, 1448, 1460, 1472, 1480, 8900, 65535];
+
 /** The packet that a seed stands for. */
 export function packetOf(seed: number, program: ProgramName, maps: Maps): Packet {
   const random = new Random(seed);
+  const xdp = program === 'underlay_xdp';
+  const longest = xdp ? MAX_XDP_FRAME : MAX_FRAME;
   const { frame, context, layers } = validPacket(random, program, maps);
-  let f = frame.length > MAX_FRAME ? frame.slice(0, MAX_FRAME) : frame;
-  const tunnelled = layers.length > 1;
+  let f: Uint8Array = frame.slice(0, longest);
   for (let edits = random.pick([0, 1, 1, 1, 1, 2, 2, 3]); edits > 0; edits--) {
-    const edit = random.pick(tunnelled && random.chance(25) ? TUNNEL_EDITS : EDITS);
+    const edit = random.pick(layers.length > 1 && random.chance(25) ? TUNNEL_EDITS : EDITS);
     const layer = random.pick(layers);
     if (f.length >= layer + 14) f = edit(random, f, layer);
   }
-  if (f.length > MAX_FRAME) f = f.slice(0, MAX_FRAME);
-  if (program !== 'underlay_xdp' && random.chance(10)) {
-    context.gsoSize = random.pick([
-      1,
-      500,
-      1400,
-      1448,
-      1460,
-      1472,
-      1480,
-      8900,
-      65535,
-      1 + random.below(2000),
-    ]);
+  f = random.chance(1) ? random.bytes(14 + random.below(200)) : f.slice(0, longest);
+  if (!xdp && random.chance(10)) {
+    context.gsoSize = random.chance(80) ? random.pick(SEGMENT_SIZES) : 1 + random.below(2000);
     context.gsoSegments = random.below(46);
   }
+  if (xdp && (f.length > MAX_FRAME || random.chance(10)))
+    context.linear = 14 + random.below(Math.min(f.length, random.pick([120, MAX_FRAME])) - 13);
   if (program === 'port' && random.chance(3)) context.ifindex = random.pick(Object.values(DEVICES));
   return { frame: f, context };
 }

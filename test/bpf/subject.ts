@@ -130,6 +130,11 @@ function skbContext(context: Context): Uint8Array {
   });
 }
 
+/** `struct xdp_md` whose data_end makes only the first bytes part of the first buffer (from kernel 6.18). */
+function xdpContext(linear: number): Uint8Array {
+  return struct(24, (_, v) => v.setUint32(4, linear, true));
+}
+
 /**
  * Does the kernel refuse to run this frame at all (EINVAL)? Without a whole Ethernet header always; in TC also when an
  * IPv4 or IPv6 EtherType has no whole header behind it. Real devices deliver those: truncation.test.ts sends them.
@@ -187,7 +192,10 @@ export class Subject {
   }
 
   run(frame: Uint8Array, context: Context): { retval: number; data: Uint8Array } {
-    if (this.#name === 'underlay_xdp') return this.program.testRun({ data: frame });
+    if (this.#name === 'underlay_xdp') {
+      if ((context.linear ?? frame.length) >= frame.length) return this.program.testRun({ data: frame });
+      return this.program.testRun({ data: frame, context: xdpContext(context.linear!) });
+    }
     const of = `${context.ifindex} ${context.gsoSize} ${context.gsoSegments}`;
     if (of !== this.#context.of) this.#context = { of, bytes: skbContext(context) };
     return this.program.testRun({ data: frame, context: this.#context.bytes });

@@ -52,16 +52,6 @@ const tunnelled = (inner: Uint8Array): Uint8Array =>
     id: 7,
   });
 
-/** Every prefix of the frame, down to nothing. */
-async function prefixes(program: ProgramName, frame: Uint8Array, ifindex: number): Promise<FrameResult[]> {
-  const context: Context = { ifindex, gsoSize: 0, gsoSegments: 0 };
-  const packets = Array.from({ length: frame.length + 1 }, (_, n) => ({
-    frame: toHex(frame.subarray(0, n)),
-    context,
-  }));
-  return await inChild<FrameResult[]>('frames-child.ts', { program, packets } satisfies FramesRequest, 60);
-}
-
 const PROGRAMS: { program: ProgramName; ifindex: number; wrap: (inner: Uint8Array) => Uint8Array }[] = [
   { program: 'underlay_tc', ifindex: DEVICES.unknown, wrap: tunnelled },
   { program: 'underlay_xdp', ifindex: DEVICES.unknown, wrap: tunnelled },
@@ -69,39 +59,72 @@ const PROGRAMS: { program: ProgramName; ifindex: number; wrap: (inner: Uint8Arra
   { program: 'tunnel', ifindex: DEVICES.vxlan1, wrap: (inner) => inner },
 ];
 
+const forwards = (program: ProgramName, name: string): boolean =>
+  name !== 'ARP' && !(name === 'TCP in IPv4' && program.startsWith('underlay'));
+
 describe('truncation at every byte offset', () => {
   for (const { program, ifindex, wrap } of PROGRAMS) {
     const xdp = program === 'underlay_xdp';
     const [pass, drop, redirect] = xdp
       ? [XDP_PASS, XDP_DROP, XDP_REDIRECT]
       : [TC_ACT_OK, TC_ACT_SHOT, TC_ACT_REDIRECT];
-    for (const [name, inner] of Object.entries(INNER)) {
-      it(`${program}: ${name}`, async () => {
+
+    it(`${program}: ${Object.keys(INNER).join(', ')}`, async () => {
+      // Every prefix of each frame, down to nothing.
+      const context: Context = { ifindex, gsoSize: 0, gsoSegments: 0 };
+      const all = Object.entries(INNER).flatMap(([name, inner]) => {
         const frame = wrap(inner);
-        const results = await prefixes(program, frame, ifindex);
-        const whole = results.pop()!;
-        assert.equal(whole.mismatch, undefined);
-        const forwarded = name !== 'ARP' && !(name === 'TCP in IPv4' && program.startsWith('underlay'));
-        assert.equal(whole.retval, forwarded ? redirect : pass, `the whole frame: ${whole.reason}`);
-        for (const [length, result] of results.entries()) {
-          const where = `${length} of ${frame.length} bytes`;
-          if (refusedByTestRun(program, frame.subarray(0, length))) {
-            assert.equal(result.refused, 'EINVAL', where);
-            continue;
-          }
-          assert.equal(result.refused, undefined, where);
-          assert.equal(result.mismatch, undefined, where);
-          assert.notEqual(result.retval, drop, `${where}: dropped, though the sender is honest`);
-          assert.notEqual(result.retval, redirect, `${where}: forwarded, though it lacks its end`);
-          assert.equal(
-            result.frame,
-            toHex(frame.subarray(0, length)),
-            `${where}: went to the kernel changed`,
-          );
-        }
+        return Array.from({ length: frame.length + 1 }, (_, length) => ({ name, length, frame }));
       });
-    }
+      const packets = all.map(({ frame, length }) => ({ frame: toHex(frame.subarray(0, length)), context }));
+      const request: FramesRequest = { program, packets };
+      const results = await inChild<FrameResult[]>('frames-child.ts', request, 60);
+      assert.equal(results.length, all.length);
+      for (const [i, { name, length, frame }] of all.entries()) {
+        const result = results[i]!;
+        const where = `${name}, ${length} of ${frame.length} bytes`;
+        if (refusedByTestRun(program, frame.subarray(0, length))) {
+          assert.equal(result.refused, 'EINVAL', where);
+          continue;
+        }
+        assert.equal(result.refused, undefined, where);
+        assert.equal(result.mismatch, undefined, where);
+        if (length === frame.length) {
+          assert.equal(result.retval, forwards(program, name) ? redirect : pass, where);
+          continue;
+        }
+        assert.notEqual(result.retval, drop, `${where}: dropped, though the sender is honest`);
+        assert.notEqual(result.retval, redirect, `${where}: forwarded, though it lacks its end`);
+        assert.equal(result.frame, packets[i]!.frame, `${where}: went to the kernel changed`);
+      }
+    });
   }
+
+  it('underlay_xdp: the first of several buffers ends at every byte offset', async () => {
+    const all = Object.entries(INNER).flatMap(([name, inner]) => {
+      const frame = tunnelled(inner);
+      return Array.from({ length: frame.length - SHORTEST }, (_, i) => ({
+        name,
+        frame,
+        linear: SHORTEST + i,
+      }));
+    });
+    const packets = all.map(({ frame, linear }) => ({
+      frame: toHex(frame),
+      context: { ifindex: 0, gsoSize: 0, gsoSegments: 0, linear },
+    }));
+    const results = await inChild<FrameResult[]>('frames-child.ts', { program: 'underlay_xdp', packets }, 60);
+    for (const [i, { name, frame, linear }] of all.entries()) {
+      const result = results[i]!;
+      const where = `${name}, ${linear} of ${frame.length} bytes`;
+      assert.equal(result.refused, undefined, where);
+      assert.equal(result.mismatch, undefined, where);
+      // Two Ethernet headers, 36 bytes between them, and the inner layer 3 header.
+      const layer3 = 64 + (name.endsWith('IPv6') ? 40 : 20);
+      const taken = forwards('underlay_xdp', name) && linear >= layer3;
+      assert.equal(result.retval, taken ? XDP_REDIRECT : XDP_PASS, where);
+    }
+  });
 
   // What test runs refuse arrives on real devices.
   for (const { program, ifindex, wrap } of PROGRAMS) {

@@ -3,7 +3,7 @@
  * the largest VNI, a network without members, and addresses that are members of one VNI only.
  */
 import { ipv4Address } from './frames.ts';
-import { type FdbEntry, fdbKey, type Maps, memberKey, type Port } from './model.ts';
+import { type FdbEntry, fdbKey, type Maps, memberKey, type Nexthop, type Port } from './model.ts';
 
 /** Devices that the child process creates, in this order; their ifindexes are DEVICE_BASE, DEVICE_BASE + 1, … */
 export const DEVICE_BASE = 100;
@@ -40,6 +40,8 @@ export const MAC = {
   /** On a node whose next hop is not resolved. */
   unresolved: '020000000103',
   remoteLarge: '020000000104',
+  /** On a node that the underlay reaches with a small MTU only. */
+  narrow: '020000000105',
   /** In the FDB of no network. */
   stranger: '0200000000ff',
   underlay: '0a0000000001',
@@ -58,6 +60,8 @@ export const ADDRESS = {
   half: ipv4Address('10.2.1.13'),
   /** Member of VNI 2 only. */
   otherTenant: ipv4Address('10.2.1.14'),
+  /** Member of nothing; known as a next hop with a small MTU. */
+  narrow: ipv4Address('10.2.1.15'),
   /** Member of nothing. */
   forger: ipv4Address('10.2.1.99'),
 } as const;
@@ -82,6 +86,13 @@ function remote(address: number, mtu = 1500): FdbEntry {
   return { ifindex: 0, remote: address, slot: 0, mtu, peer: false, xdp: false };
 }
 
+const nexthop = (mtu: number): Nexthop => ({
+  ifindex: DEVICES.unknown,
+  mtu,
+  destination: MAC.nextHop,
+  source: MAC.underlay,
+});
+
 export function world(): Maps {
   const { first, second, largest } = VNI;
   return {
@@ -103,6 +114,7 @@ export function world(): Maps {
       [fdbKey(first, MAC.remote), remote(ADDRESS.peer)],
       [fdbKey(first, MAC.moved), local(DEVICES.guestB, 2, { xdp: true })],
       [fdbKey(first, MAC.unresolved), remote(ADDRESS.half)],
+      [fdbKey(first, MAC.narrow), remote(ADDRESS.narrow)],
       [fdbKey(second, MAC.guestA), local(DEVICES.twin, 5, { xdp: true })],
       [fdbKey(second, MAC.guestB), remote(ADDRESS.peer)],
       [fdbKey(second, MAC.moved), remote(ADDRESS.peer)],
@@ -130,7 +142,8 @@ export function world(): Maps {
       memberKey(VNI.foreign, ADDRESS.peer),
     ]),
     nexthops: new Map([
-      [ADDRESS.peer, { ifindex: DEVICES.unknown, mtu: 9000, destination: MAC.nextHop, source: MAC.underlay }],
+      [ADDRESS.peer, nexthop(9000)],
+      [ADDRESS.narrow, nexthop(170)],
     ]),
   };
 }
