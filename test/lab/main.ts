@@ -1,11 +1,11 @@
 import { spawn } from 'node:child_process';
-import { readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { readFileSync, writeFileSync } from 'node:fs';
 import { connect, createServer } from 'node:net';
 import { join } from 'node:path';
 import { parseArgs } from 'node:util';
 import { Cluster, type ClusterOptions, type Mode, type PortKind, type UnderlayHook } from './cluster.ts';
 import { WorkedExample } from './example.ts';
-import { identify, LAB_VARIABLE, type ProcessId, readRecord } from './process.ts';
+import { LAB_VARIABLE, type ProcessId } from './process.ts';
 import type { LabNode } from './topology.ts';
 
 const USAGE = `Usage: npm run lab [-- OPTIONS]                  build three nodes and perform the worked example
@@ -94,26 +94,15 @@ function settingsFile(cluster: Cluster): string {
   return join(cluster.topology.directory, 'lab.json');
 }
 
-function builderFile(cluster: Cluster): string {
-  return join(cluster.topology.directory, 'builder.json');
-}
-
 async function up(name: string, options: Saved, mode: Mode): Promise<void> {
   const cluster = new Cluster(name, options);
-  const builder: ProcessId | undefined = readRecord(builderFile(cluster));
-  if (builder !== undefined) {
-    throw new Error(`process ${builder.pid} is building this lab just now; wait for it, or end it first`);
-  }
   console.log(
     `Building three nodes (${options.ports} ports, ${mode} datapath, underlay program at ${options.underlayHook}) …`,
   );
-  await cluster.topology.down();
   await cluster.up();
-  writeFileSync(builderFile(cluster), JSON.stringify(identify(process.pid)));
   writeFileSync(settingsFile(cluster), JSON.stringify(options));
   await cluster.setMode(mode);
   await new WorkedExample(cluster, (text) => console.log(text)).perform();
-  rmSync(builderFile(cluster));
   console.log(`
 The lab goes on running. Go on with:
   npm run lab -- shell sf-1                 a shell on a node; fistpath works there, on sf-2 and sf-3, too

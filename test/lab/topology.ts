@@ -7,7 +7,7 @@
  *   sf-2 ─ mesh0 ──┼── bridge `wire`, MTU 9000, in a namespace of its own
  *   sf-3 ─ mesh0 ──┘   (its ports have the nodes' names: capture there)
  */
-import { mkdirSync, readdirSync } from 'node:fs';
+import { mkdirSync, readdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import {
   identify,
@@ -149,10 +149,18 @@ export class Topology {
     return [this.wire, ...this.nodes].every((node) => node.started('holder') !== undefined);
   }
 
-  /** Builds nodes and wire anew; what an earlier run left is removed first. */
+  /** Builds nodes and wire anew; what an earlier run left is removed first. Throws while another process does the same. */
   async up(): Promise<void> {
+    const record = join(this.directory, 'builder.json');
+    const builder = readRecord(record);
+    if (builder !== undefined && builder.pid !== process.pid) {
+      throw new Error(
+        `process ${builder.pid} is building ${this.directory} just now; wait for it, or end it first`,
+      );
+    }
     await this.down();
     mkdirSync(this.directory, { recursive: true, mode: 0o700 });
+    writeFileSync(record, JSON.stringify(identify(process.pid)));
     await Promise.all([this.wire, ...this.nodes].map((node) => this.#hold(node)));
     await this.wire.shell(
       `ip link add wire mtu ${UNDERLAY_MTU} type bridge stp_state 0 mcast_snooping 0; ip link set wire up`,
