@@ -33,6 +33,7 @@ complete -c fistpath -f -a '(__fistpath_complete)'`,
 export function addCompletionCommands(program: Command): void {
   const completion = program
     .command('completion')
+    .summary('a completion script for bash, zsh or fish')
     .description(
       'Prints a completion script for a shell. Names of networks, instances and nodes come from the live API.',
     )

@@ -68,6 +68,7 @@ async function showCounters(options: { all?: boolean; watch?: number }, command:
 export function addCountersCommand(program: Command): void {
   const counters = program
     .command('counters')
+    .summary('what the fast path did with packets, and why')
     .description(
       'Shows what the fast path did with packets, by program, verdict and reason, and by port. Packets are wire packets: a GSO frame counts its segments. Verdict kernel is no fault: the fallback carries the packet.',
     )

@@ -133,6 +133,7 @@ export function addFdbCommands(program: Command): void {
   const group = program
     .command('fdb')
     .description('Forwarding entries: wanted, in the kernel, in the fast path');
+  examples(group, ['fistpath fdb show demonet']);
   const show = group
     .command('show')
     .description(

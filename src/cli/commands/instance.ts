@@ -152,6 +152,7 @@ function interfaceRow(one: Interface): unknown[] {
 
 export function addInstanceCommands(program: Command): void {
   const group = program.command('instance').description('Instances (virtual machines) and their interfaces');
+  examples(group, ['fistpath instance create web 2 2048 -d 20@debian -n demonet', 'fistpath instance list']);
 
   const create = group
     .command('create')
@@ -244,6 +245,7 @@ export function addInstanceCommands(program: Command): void {
 
 export function addInterfaceCommands(program: Command): void {
   const group = program.command('interface').description('Interfaces of instances');
+  examples(group, ['fistpath interface show c051356d-58fe-439b-8a6b-e772858298b0']);
   const showCommand = group
     .command('show')
     .description('Shows one interface.')

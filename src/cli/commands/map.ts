@@ -164,6 +164,7 @@ export function addMapCommands(program: Command): void {
   const group = program
     .command('map')
     .description("The fast path's maps, read from the kernel (no daemon needed)");
+  examples(group, ['fistpath map list', 'fistpath map dump fdb --network demonet']);
 
   const list = group
     .command('list')

@@ -69,6 +69,7 @@ export function writeMetadata(metadata: Record<string, string>, simple: boolean)
 
 export function addNetworkCommands(program: Command): void {
   const group = program.command('network').description('Virtual networks');
+  examples(group, ['fistpath network create 192.168.0.0/24 demonet', 'fistpath network events demonet']);
 
   const create = group
     .command('create')

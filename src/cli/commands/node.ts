@@ -47,6 +47,7 @@ function show(settings: Settings, node: Node): void {
 
 export function addNodeCommands(program: Command): void {
   const group = program.command('node').description('Nodes (hypervisors) and their datapath');
+  examples(group, ['fistpath node list', 'fistpath node datapath sf-2 kernel']);
 
   const list = group
     .command('list')

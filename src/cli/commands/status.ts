@@ -150,6 +150,7 @@ async function showStatus(_options: unknown, command: Command): Promise<void> {
 export function addStatusCommand(program: Command): void {
   const status = program
     .command('status')
+    .summary('which datapath this node runs, and why')
     .description(
       'Shows which datapath this node runs and why, which programs are attached where, how full the maps are and what the kernel offers. Works without a daemon.',
     )
