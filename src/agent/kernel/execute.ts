@@ -2,7 +2,7 @@
  * Carries out a plan, a stage by one process. `ip -batch` and `bridge -batch` go on after a failure and say the line's
  * number; so a failure is the affected network's alone, and its later operations are left out.
  */
-import { writeFileSync } from 'node:fs';
+import { rmSync, writeFileSync } from 'node:fs';
 import type { Memory } from './memory.ts';
 import type { InnerSetup, Operation, Plan, Stage } from './operations.ts';
 import type { Run } from './run.ts';
@@ -16,6 +16,7 @@ const INNER_SCRIPT = `
 batch=$1 router=$2; shift 2
 if [ -n "$router" ]; then
 	echo 1 > /proc/sys/net/ipv4/ip_forward || exit
+	for off in /proc/sys/net/ipv6/conf/*/disable_ipv6; do [ ! -e "$off" ] || echo 1 > "$off" || exit; done
 fi
 for device; do
 	off=/proc/sys/net/ipv6/conf/$device/disable_ipv6
@@ -130,6 +131,7 @@ export async function execute(plan: Plan, run: Run, memory: Memory): Promise<Exe
     // Not `ip netns exec`, which mounts another /sys (and so hides bpffs) for what it runs.
     const args = [`--net=/run/netns/${setup.namespace}`, 'sh', '-c', INNER_SCRIPT, 'sh', file];
     const { code, stderr } = await run('nsenter', [...args, setup.router ? 'router' : '', ...setup.devices]);
+    rmSync(file);
     if (code !== 0) return `set-up inside namespace ${setup.namespace} failed: ${stderr.trim()}`;
     inner.push(setup);
     return undefined;

@@ -56,6 +56,7 @@ export function innerOperations(
     entry.setup.lines.push(
       `link set dev ${inner.device} address ${inner.mac} mtu ${link.mtu} alias ${link.alias}`,
       ...(inner.address ? [`addr replace ${inner.address} brd + dev ${inner.device}`] : []),
+      ...(inner.also ? [inner.also] : []),
       `link set dev ${inner.device} up`,
     );
     // The index is known when the device exists; the executor fills it in.

@@ -11,6 +11,7 @@ import { identityOf, innerOperations } from './inner.ts';
 import { type LinkConfig, type WantedLink, wantedLinks } from './links.ts';
 import { networkOfAlias } from './names.ts';
 import type { Operation, Plan } from './operations.ts';
+import { ownerOf } from './owner.ts';
 import { guardOperations } from './plan-guard.ts';
 
 /** Links that are to go are put into this group and deleted by one command: 1,000 single deletions take 29 s. */
@@ -22,11 +23,6 @@ export interface Scope {
   has(network: string): boolean;
   /** Everything: leftovers of unknown networks are swept, too. */
   everything: boolean;
-}
-
-/** Of a link: undefined when it is not ours, '' when it is ours but has no alias yet. */
-export function ownerOf(link: ActualLink, pending: ReadonlySet<string>): string | undefined {
-  return networkOfAlias(link.alias) ?? (link.alias === '' && pending.has(link.name) ? '' : undefined);
 }
 
 export function plan(wanted: Wanted, actual: Actual, scope: Scope, config: LinkConfig): Plan {

@@ -15,7 +15,7 @@ import {
 } from './actual.ts';
 import type { Family } from './guard.ts';
 import type { Memory } from './memory.ts';
-import { networkOfAlias } from './names.ts';
+import { ownerOf } from './owner.ts';
 import type { Run } from './run.ts';
 
 const NAMESPACES = '/run/netns';
@@ -96,7 +96,8 @@ export async function readActual(run: Run, memory: Memory, lookInto: readonly st
       async (name) => [name, parseInner(await output(run, 'ip', '-n', name, '-j', 'addr', 'show'))] as const,
     ),
   ]);
-  const ours = [...links.values()].filter(({ alias }) => networkOfAlias(alias) !== undefined);
+  const pending = memory.pending();
+  const ours = [...links.values()].filter((link) => ownerOf(link, pending) !== undefined);
   const setting = (name: string) => `/proc/sys/net/ipv6/conf/${name}/disable_ipv6`;
   return {
     links,
@@ -107,7 +108,7 @@ export async function readActual(run: Run, memory: Memory, lookInto: readonly st
     },
     namespaces,
     claims,
-    pending: memory.pending(),
+    pending,
     inner: new Map(inner),
     ipv6: new Set(ours.filter(({ name }) => settingIs(setting(name), '0')).map(({ name }) => name)),
     hasIpv6: settingIs(setting('all'), '0') || settingIs(setting('all'), '1'),

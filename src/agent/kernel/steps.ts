@@ -10,6 +10,21 @@ export interface Step {
   message?: string;
 }
 
+/** Steps of one stage are done at once; they are told in the order in which the July 2020 release did them. */
+const ORDER = [
+  'create vxlan interface',
+  'create vxlan bridge',
+  'create netns',
+  'create router veth',
+  'create physical veth',
+  'add mesh elements',
+];
+
+function place(operation: string): number {
+  const index = ORDER.indexOf(operation);
+  return index < 0 ? ORDER.length : index;
+}
+
 /** Gathers steps from the operations that were done. */
 export class Steps {
   readonly #steps = new Map<string, Map<string, Step & { messages: Set<string> }>>();
@@ -48,6 +63,11 @@ export class Steps {
   byNetwork(): Map<string, Step[]> {
     const plain = ({ messages, ...step }: Step & { messages: Set<string> }): Step =>
       messages.size === 0 ? step : { ...step, message: [...messages].join(', ') };
-    return new Map([...this.#steps].map(([network, steps]) => [network, [...steps.values()].map(plain)]));
+    return new Map(
+      [...this.#steps].map(([network, steps]) => [
+        network,
+        [...steps.values()].map(plain).sort((a, b) => place(a.operation) - place(b.operation)),
+      ]),
+    );
   }
 }

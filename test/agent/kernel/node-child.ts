@@ -1,10 +1,11 @@
 /** A node of the kernel tests: this process lives in namespaces of its own and does what its parent asks. */
+import { readFileSync, writeFileSync } from 'node:fs';
 import { fistpath } from '#proto';
 import { type ApplyResult, KernelFallback } from '../../../src/agent/kernel/kernel.ts';
 import { runTool } from '../../../src/agent/kernel/run.ts';
 import type { Reply, Request } from './node.ts';
 
-/** Limits the changing runs of one pass, as a crash would. */
+/** Limits the changing runs of one pass, as a crash would; with a half, the last batch is cut in its middle. */
 let changesLeft = Number.POSITIVE_INFINITY;
 const changing = (command: string, args: readonly string[]) =>
   command === 'nsenter' || args.includes('-batch') || (command === 'nft' && args.includes('-f'));
@@ -15,8 +16,22 @@ let config: ConstructorParameters<typeof KernelFallback>[0] | undefined;
 function start(): KernelFallback {
   if (!config) throw new Error('no configuration yet');
   return new KernelFallback(config, async (command, args) => {
-    if (changing(command, args) && changesLeft-- <= 0) throw new Error('crash');
-    return await runTool(command, args);
+    if (!changing(command, args)) return await runTool(command, args);
+    changesLeft--;
+    if (changesLeft >= 0) return await runTool(command, args);
+    if (changesLeft === -0.5 && command !== 'nft' && command !== 'nsenter') {
+      const file = args.at(-1)!;
+      const lines = readFileSync(file, 'utf8').split('\n');
+      writeFileSync(
+        file,
+        lines
+          .slice(0, lines.length / 2)
+          .map((line) => `${line}\n`)
+          .join(''),
+      );
+      await runTool(command, args);
+    }
+    throw new Error('crash');
   });
 }
 

@@ -100,7 +100,7 @@ export class Node {
     await this.#ask({ verb: 'restart' });
   }
 
-  /** @param changes how many changing processes may run before the pass dies */
+  /** @param changes how many changing processes may run before the pass dies; a half: half of one's batch */
   async apply(
     networks: readonly fistpath.INodeNetwork[],
     { scope, changes }: { scope?: string[]; changes?: number } = {},

@@ -8,6 +8,8 @@ export interface InnerDevice {
   mac: string;
   /** `address/prefix`; null: none. */
   address: string | null;
+  /** One more line for the `ip` batch inside. */
+  also?: string;
 }
 
 /** A way in which an interface's device reaches its user. Everything outside ports/ is the same for every kind. */
