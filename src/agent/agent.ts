@@ -34,6 +34,9 @@ export class Agent {
   #networks: Networks = new Map();
   #nodeNames: Record<string, string> = {};
   #known = false;
+  /** Of the newest message; and the newest that was reported as applied. */
+  #revision = 0;
+  #appliedRevision = -1;
   /** What waits to be applied: single networks, or everything. */
   readonly #changed = new Set<string>();
   #everything = false;
@@ -95,9 +98,11 @@ export class Agent {
   }
 
   #receive(message: fistpath.ControllerMessage): void {
+    this.#revision = Number(message.revision);
     if (message.snapshot) {
       this.#networks = new Map((message.snapshot.networks ?? []).map((network) => [network.uuid!, network]));
       this.#reported.clear();
+      this.#appliedRevision = -1;
       this.#known = true;
       this.#everything = true;
       this.#settings(message.snapshot.settings);
@@ -161,19 +166,36 @@ export class Agent {
 
   async #pass(scope: ReadonlySet<string> | undefined): Promise<void> {
     const started = performance.now();
+    const revision = this.#revision;
     const wanted: Networks = new Map(this.#networks);
     const { networks, commands, processes } = await this.#kernel.apply(wanted, scope);
     const writes = await this.#datapath.apply(wanted, networks, scope === undefined);
     writeNames(this.#config, this.#nodeNames, wanted, networks);
 
-    for (const [uuid, result] of networks) this.#report(uuid, wanted.get(uuid), result);
+    for (const [uuid, result] of networks) this.#report(uuid, wanted.get(uuid), result, revision);
+    this.#reportApplied(revision);
     if ([...networks.values()].some((result) => result.error !== undefined)) this.#schedule(RETRY_MS);
     const level = commands + writes > 0 ? 'info' : 'debug';
     const ms = Math.round(performance.now() - started);
     this.#log[level]({ networks: networks.size, commands, writes, processes, ms }, 'applied');
   }
 
-  #report(uuid: string, wanted: fistpath.INodeNetwork | undefined, result: NetworkResult): void {
+  /** This node is as it should be up to a revision, but for what was reported as failed. */
+  #reportApplied(revision: number): void {
+    if (revision === this.#appliedRevision) return;
+    this.#appliedRevision = revision;
+    const { DONE } = fistpath.ObjectStatus.Progress;
+    this.#stream.send({
+      status: { objectType: 'node', objectUuid: this.#config.node, progress: DONE, error: '', revision },
+    });
+  }
+
+  #report(
+    uuid: string,
+    wanted: fistpath.INodeNetwork | undefined,
+    result: NetworkResult,
+    revision: number,
+  ): void {
     for (const step of result.steps) {
       const event = {
         node: this.#config.node,
@@ -201,7 +223,7 @@ export class Agent {
     else this.#reported.delete(uuid);
     if (result.error)
       this.#log.error({ network: uuid, error: result.error }, 'network is not as it should be');
-    const status = { progress, error: result.error ?? '' };
+    const status = { progress, error: result.error ?? '', revision };
     this.#stream.send({ status: { ...status, objectType: 'network', objectUuid: uuid } });
     for (const port of ports)
       this.#stream.send({ status: { ...status, objectType: 'interface', objectUuid: port } });
