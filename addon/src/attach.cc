@@ -1,5 +1,6 @@
 #include "attach.h"
 #include <cerrno>
+#include <net/if.h>
 #include <bpf/bpf.h>
 #include <linux/if_link.h>
 #include "arguments.h"
@@ -16,9 +17,15 @@ Descriptor CreateLink(int program, int ifindex, bpf_attach_type type, uint32_t f
 	LIBBPF_OPTS(bpf_link_create_opts, options);
 	options.flags = flags;
 	Descriptor link(bpf_link_create(program, ifindex, type, &options));
-	if (!link)
-		throw Failure(errno, "bpf_link_create",
+	if (!link) {
+		int error = errno;
+		char name[IF_NAMESIZE];
+		/* For XDP the kernel answers EINVAL when there is no such device. */
+		if (error == EINVAL && !if_indextoname(ifindex, name))
+			error = ENODEV;
+		throw Failure(error, "bpf_link_create",
 		              "(" + hook + ", ifindex " + std::to_string(ifindex) + ")");
+	}
 	return link;
 }
 } // namespace
