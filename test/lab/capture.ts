@@ -8,8 +8,10 @@ import type { LabNode } from './topology.ts';
 const TOOL = ['/usr/bin/python3', join(repository, 'test', 'lab', 'frames.py')];
 
 export interface CapturedFrame {
-  /** Ethernet header first. */
+  /** Ethernet header first; cut where the capture was told to. */
   bytes: Buffer;
+  /** Of the whole frame. */
+  length: number;
   /** Sent by the namespace's own stack, rather than received. */
   out: boolean;
   /** Segment size of a super-frame; 0: an ordinary frame. */
@@ -30,12 +32,12 @@ export class Capture {
     this.#log = log;
   }
 
-  /** Starts capturing on a device of a node, or of a named namespace of it; returns once it listens. */
-  static async start(node: LabNode, device: string, namespace?: string): Promise<Capture> {
+  /** Starts capturing on a device of a node, or of a named namespace of it; returns once it listens. `limit`: bytes kept. */
+  static async start(node: LabNode, device: string, namespace?: string, limit = 65536): Promise<Capture> {
     captures += 1;
     const label = `capture-${captures}`;
     const options = namespace === undefined ? {} : { namespace };
-    const process = node.start(label, [...TOOL, 'capture', device], options);
+    const process = node.start(label, [...TOOL, 'capture', device, String(limit)], options);
     const log = node.logOf(label);
     await until(`capture on ${device} listens (see ${log})`, () =>
       readFileSync(log, 'utf8').startsWith('ready\n'),
@@ -47,7 +49,7 @@ export class Capture {
   frames(): CapturedFrame[] {
     const lines = readFileSync(this.#log, 'utf8').split('\n').slice(1, -1);
     return lines.map((line) => {
-      const row = JSON.parse(line) as { hex: string; out: boolean; gso: number; partial: boolean };
+      const row = JSON.parse(line) as Omit<CapturedFrame, 'bytes'> & { hex: string };
       return { ...row, bytes: Buffer.from(row.hex, 'hex') };
     });
   }

@@ -1,10 +1,12 @@
 """Raw frames in the current network namespace, one line of JSON each.
 
 frames.py inject DEVICE    reads lines of hex and sends each as it is
-frames.py capture DEVICE   writes {"hex", "out", "gso", "partial"} for each frame seen, until it is ended
+frames.py capture DEVICE [BYTES]
+                           writes {"hex", "length", "out", "gso", "partial"} for each frame seen, until it is ended
 
-A VLAN tag that the kernel took out of a frame is put back. "gso" is the segment size of a super-frame
-(0: an ordinary frame), "partial" says that its transport checksum is not finished.
+A VLAN tag that the kernel took out of a frame is put back. "hex" has the first BYTES of a frame (all unless told),
+"gso" is the segment size of a super-frame (0: an ordinary frame), "partial" says that its transport checksum is
+not finished.
 """
 
 import json
@@ -30,7 +32,7 @@ def inject(device):
             sock.send(bytes.fromhex(line))
 
 
-def capture(device):
+def capture(device, limit="65536"):
     with socket.socket(socket.AF_PACKET, socket.SOCK_RAW, 0) as sock:
         sock.setsockopt(socket.SOL_SOCKET, 33, 64 << 20)  # SO_RCVBUFFORCE
         sock.setsockopt(SOL_PACKET, PACKET_VNET_HDR, 1)
@@ -39,6 +41,7 @@ def capture(device):
         print("ready", flush=True)
         while True:
             data, control, _, address = sock.recvmsg(65536 + 256, 256)
+            length = len(data) - VIRTIO_HEADER.size
             flags, _, _, gso_size, _, _ = VIRTIO_HEADER.unpack_from(data)
             frame = data[VIRTIO_HEADER.size :]
             for level, kind, value in control:
@@ -47,7 +50,8 @@ def capture(device):
                     if status & TP_STATUS_VLAN_VALID:
                         frame = frame[:12] + struct.pack("!HH", tpid, tci) + frame[12:]
             row = {
-                "hex": frame.hex(),
+                "hex": frame[: int(limit)].hex(),
+                "length": length,
                 "out": address[2] == PACKET_OUTGOING,
                 "gso": gso_size,
                 "partial": bool(flags & VIRTIO_NEEDS_CSUM),
@@ -56,4 +60,4 @@ def capture(device):
 
 
 if __name__ == "__main__":
-    {"inject": inject, "capture": capture}[sys.argv[1]](sys.argv[2])
+    {"inject": inject, "capture": capture}[sys.argv[1]](*sys.argv[2:])

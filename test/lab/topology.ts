@@ -75,7 +75,7 @@ export class LabNode {
 
   /** The process that holds the namespaces; throws when the lab is not up. */
   get holder(): ProcessId {
-    const id = readRecord(join(this.directory, 'holder.json'));
+    const id = readRecord(join(this.directory, 'holder.pid'));
     if (id === undefined) throw new Error(`node ${this.name} of ${this.lab} is not up`);
     return id;
   }
@@ -110,13 +110,13 @@ export class LabNode {
     return startBackground(this.lab, this.enter(command, options.namespace), {
       env: options.env ?? {},
       log: this.logOf(label),
-      record: join(this.directory, `${label}.json`),
+      record: join(this.directory, `${label}.pid`),
     });
   }
 
   /** The process that was started under this label, when it still runs. */
   started(label: string): ProcessId | undefined {
-    return readRecord(join(this.directory, `${label}.json`));
+    return readRecord(join(this.directory, `${label}.pid`));
   }
 
   logOf(label: string): string {
@@ -151,7 +151,7 @@ export class Topology {
 
   /** Builds nodes and wire anew; what an earlier run left is removed first. Throws while another process does the same. */
   async up(): Promise<void> {
-    const record = join(this.directory, 'builder.json');
+    const record = join(this.directory, 'builder.pid');
     const builder = readRecord(record);
     if (builder !== undefined && builder.pid !== process.pid) {
       throw new Error(
@@ -196,7 +196,7 @@ export class Topology {
         node.name,
         kind,
       ],
-      { log: node.logOf('holder'), record: join(node.directory, 'holder.json') },
+      { log: node.logOf('holder'), record: join(node.directory, 'holder.pid') },
     );
     await until(`node ${node.name} is there (see ${node.logOf('holder')})`, async () => {
       if (!isAlive(id))
