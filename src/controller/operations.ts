@@ -72,7 +72,10 @@ export interface Operations {
   /** DELETE_WAIT until the nodes have removed it; 'forbidden' naming the instances while it has interfaces, as the original's API answers. */
   deleteNetwork(caller: Caller, reference: string): Promise<fistpath.Network>;
   /** All networks without interfaces of one namespace; returns the uuids on their way out. */
-  deleteNetworks(caller: Caller, options: { confirm?: boolean; namespace?: string | null }): Promise<string[]>;
+  deleteNetworks(
+    caller: Caller,
+    options: { confirm?: boolean; namespace?: string | null },
+  ): Promise<string[]>;
   networkInterfaces(caller: Caller, reference: string): Promise<fistpath.Interface[]>;
   networkAddresses(caller: Caller, reference: string): Promise<fistpath.Reservation[]>;
 
@@ -80,7 +83,10 @@ export interface Operations {
   listInstances(caller: Caller, options: { all?: boolean }): Promise<fistpath.Instance[]>;
   getInstance(caller: Caller, reference: string): Promise<fistpath.Instance>;
   deleteInstance(caller: Caller, reference: string): Promise<fistpath.Instance>;
-  deleteInstances(caller: Caller, options: { confirm?: boolean; namespace?: string | null }): Promise<string[]>;
+  deleteInstances(
+    caller: Caller,
+    options: { confirm?: boolean; namespace?: string | null },
+  ): Promise<string[]>;
   instanceInterfaces(caller: Caller, reference: string): Promise<fistpath.Interface[]>;
 
   getInterface(caller: Caller, uuid: string): Promise<fistpath.Interface>;
@@ -100,5 +106,10 @@ export interface Operations {
   deleteMetadata(caller: Caller, type: ObjectType, reference: string, key: string): Promise<void>;
 
   /** For /readyz and /metrics. */
-  health(): Promise<{ ready: boolean; revision: number; objects: Record<ObjectType, number>; agents: number }>;
+  health(): Promise<{
+    ready: boolean;
+    revision: number;
+    objects: Record<ObjectType, number>;
+    agents: number;
+  }>;
 }

@@ -6,11 +6,11 @@ const { INITIAL, CREATED, DELETE_WAIT, DELETED, ERROR, MISSING } = fistpath.Stat
 /** From each state, where an object may go. What is deleted stays deleted. */
 const TRANSITIONS: Record<fistpath.State, readonly fistpath.State[]> = {
   [INITIAL]: [CREATED, ERROR, DELETE_WAIT],
-  [CREATED]: [ERROR, DELETE_WAIT, MISSING, DELETED],
+  [CREATED]: [ERROR, DELETE_WAIT, MISSING],
   [ERROR]: [CREATED, DELETE_WAIT],
   [DELETE_WAIT]: [DELETED],
   [DELETED]: [],
-  [MISSING]: [CREATED, DELETED],
+  [MISSING]: [CREATED],
 };
 
 /** The word that people and clients see. */

@@ -81,6 +81,8 @@ class EmbeddedStore implements Store {
   #revision: number;
   #queue: Pending[] = [];
   #committing: Promise<void> | undefined;
+  /** The commit that is on its way to the disk. */
+  #group: Promise<void> | undefined;
   #closed = false;
 
   constructor(directory: string, lock: { release(): void }, options: EmbeddedStoreOptions) {
@@ -124,9 +126,7 @@ class EmbeddedStore implements Store {
     const entries: KeyValue[] = [];
     // Reads see commits at once, our revision follows when the commit's promise resolves: a reader in between would
     // get data newer than its revision, and then the same change again from watch(). Hence the wait.
-    while (this.#meta.get('revision') !== undefined && this.#meta.get('revision') !== this.#revision) {
-      await this.#committing;
-    }
+    while ((this.#meta.get('revision') ?? 0) !== this.#revision) await this.#group;
     for (const { key, value } of this.#data.getRange(bounds)) entries.push(decode(key, value));
     return { revision: this.#revision, entries };
   }
@@ -193,7 +193,10 @@ class EmbeddedStore implements Store {
   async #commitAll(): Promise<void> {
     // Whoever asks in the same turn joins the first group.
     await new Promise((resolve) => setImmediate(resolve));
-    while (this.#queue.length > 0) await this.#commit(this.#queue.splice(0, GROUP));
+    while (this.#queue.length > 0) {
+      this.#group = this.#commit(this.#queue.splice(0, GROUP));
+      await this.#group;
+    }
   }
 
   async #commit(group: Pending[]): Promise<void> {
@@ -224,11 +227,18 @@ class EmbeddedStore implements Store {
 
     if (revision !== this.#revision) {
       try {
-        await this.#root.batch(() => {
-          this.#meta.put('revision', revision);
-          for (const [key, value] of planned) value ? this.#data.put(key, value) : this.#data.remove(key);
-          for (const [key, lease] of leases) lease ? this.#leased.put(key, true) : this.#leased.remove(key);
+        // Each write has a promise of its own, which fails with the commit.
+        const writes: Promise<unknown>[] = [];
+        const committed = this.#root.batch(() => {
+          writes.push(this.#meta.put('revision', revision));
+          for (const [key, value] of planned) {
+            writes.push(value ? this.#data.put(key, value) : this.#data.remove(key));
+          }
+          for (const [key, lease] of leases) {
+            writes.push(lease ? this.#leased.put(key, true) : this.#leased.remove(key));
+          }
         });
+        await Promise.all([committed, ...writes]);
       } catch (cause) {
         const error = new Error(
           `store ${this.#directory}: nothing was written: ${(cause as Error).message}`,

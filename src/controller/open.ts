@@ -1,0 +1,113 @@
+import type { Server, ServerCredentials } from '@grpc/grpc-js';
+import { parseBlock } from '../records/netblock.ts';
+import type { Store } from '../store/store.ts';
+import { Addresses } from './addresses.ts';
+import { addAgentsService, listenForAgents } from './agent-service.ts';
+import { Agents } from './agents.ts';
+import { Cache } from './cache.ts';
+import { type Chance, type Context, type Log, realChance } from './context.ts';
+import { Controller } from './controller.ts';
+import { Events } from './events.ts';
+import { Instances } from './instances.ts';
+import { Macs } from './macs.ts';
+import { Metadata } from './metadata.ts';
+import { Namespaces } from './namespaces.ts';
+import { Networks } from './networks.ts';
+import { Nodes } from './nodes.ts';
+import type { Operations } from './operations.ts';
+import { Removals } from './removals.ts';
+import { Reports } from './reports.ts';
+import { Retention } from './retention.ts';
+import { Vxids } from './vxids.ts';
+import { createWriter } from './writer.ts';
+
+export interface ControllerOptions {
+  store: Store;
+  /** CIDR of the floating addresses: no network may overlap it. */
+  floatingPool: string | null;
+  /** The key of namespace `system`. */
+  bootstrapKey: string;
+  /** The node that this controller runs on. */
+  nodeName: string;
+  log: Log;
+  /** Seconds since the epoch. */
+  clock?: () => number;
+  chance?: Chance;
+  delay?: (ms: number) => Promise<void>;
+  /** Seconds without a message after which a node is missing. */
+  missingAfterSeconds?: number;
+}
+
+export interface OpenController {
+  operations: Operations;
+  /** Adds the service for agents to a gRPC server that the caller runs. */
+  agentsService(server: Server): void;
+  /** Serves agents on "host:port"; `credentials` is where TLS comes in. */
+  listenForAgents(
+    address: string,
+    credentials?: ServerCredentials,
+  ): Promise<{ port: number; close(): Promise<void> }>;
+  /** The store stays open. */
+  close(): Promise<void>;
+}
+
+/** Opens the controller on a store: reads all records, makes sure of namespace `system`. */
+export async function openController(options: ControllerOptions): Promise<OpenController> {
+  const { store, log, missingAfterSeconds = 10 } = options;
+  const cache = new Cache();
+  await cache.open(store);
+  const events = new Events(store);
+  const delay = options.delay ?? ((ms: number) => new Promise((resolve) => setTimeout(resolve, ms)));
+  const context: Context = {
+    cache,
+    events,
+    writer: createWriter(store, cache, events, delay),
+    clock: options.clock ?? (() => Date.now() / 1000),
+    chance: options.chance ?? realChance,
+    log,
+    nodeName: options.nodeName,
+    floatingPool: options.floatingPool === null ? undefined : parseBlock(options.floatingPool),
+  };
+
+  const addresses = new Addresses(context);
+  const allocators = { addresses, vxids: new Vxids(cache), macs: new Macs(context) };
+  const networks = new Networks(context, allocators);
+  const instances = new Instances(context, allocators);
+  const nodes = new Nodes(context);
+  const namespaces = new Namespaces(context);
+  await namespaces.bootstrap(options.bootstrapKey);
+
+  const reports = new Reports(context, { nodes, networks, instances });
+  const agents: Agents = new Agents({
+    context,
+    nodes,
+    reports,
+    removals: () => removals,
+    missingAfterSeconds,
+  });
+  const removals = new Removals(context, networks, instances, (node, network) =>
+    agents.isSettled(node, network),
+  );
+  const retention = new Retention(context, addresses);
+  const metadata = new Metadata(context);
+  await removals.settleAll();
+
+  return {
+    operations: new Controller(context, {
+      networks,
+      instances,
+      nodes,
+      namespaces,
+      metadata,
+      agents,
+      removals,
+    }),
+    agentsService: (server) => addAgentsService(server, agents),
+    listenForAgents: (address, credentials) => listenForAgents(agents, address, credentials),
+    async close() {
+      retention.close();
+      agents.close();
+      cache.close();
+    },
+  };
+}

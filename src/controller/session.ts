@@ -1,0 +1,134 @@
+import { fistpath } from '#proto';
+
+/** The sending end of an agent's stream. */
+export interface Wire {
+  /** False: hold the rest back until it drains. */
+  write(message: fistpath.IControllerMessage): boolean;
+  /** Ends the stream; the agent comes back, and gets a new snapshot. */
+  end(reason: string): void;
+}
+
+/**
+ * One connected agent: what it was told, and what it has said it applied. Desired state is sent as differences to
+ * what was sent before; what can't be sent yet is remembered by name only, and computed when it can.
+ */
+export class Session {
+  readonly node: string;
+  readonly #wire: Wire;
+  readonly #sent = new Map<string, Uint8Array>();
+  readonly #pending = new Set<string>();
+  /** Networks that were sent, or removed, at a revision which the agent has not reported as applied. */
+  readonly #outstanding = new Map<string, number>();
+  readonly #failed = new Set<string>();
+  /** When each network was first reported as there: seconds since the epoch. */
+  readonly #ready = new Map<string, number>();
+  readonly #snapshotRevision: number;
+  #settings: Uint8Array;
+  #synced = false;
+  #blocked: boolean;
+
+  /** Sends the snapshot. */
+  constructor(
+    node: string,
+    wire: Wire,
+    revision: number,
+    networks: fistpath.NodeNetwork[],
+    settings: fistpath.INodeSettings,
+  ) {
+    this.node = node;
+    this.#wire = wire;
+    this.#snapshotRevision = revision;
+    this.#settings = fistpath.NodeSettings.encode(settings).finish();
+    for (const network of networks) {
+      this.#sent.set(network.uuid, fistpath.NodeNetwork.encode(network).finish());
+      this.#outstanding.set(network.uuid, revision);
+    }
+    this.#blocked = !wire.write({ revision, snapshot: { networks, settings } });
+  }
+
+  /** The network may have to change on this node. */
+  touch(uuid: string): void {
+    this.#pending.add(uuid);
+  }
+
+  get isWaiting(): boolean {
+    return this.#pending.size > 0 && !this.#blocked;
+  }
+
+  /** The agent has applied the snapshot. */
+  get isSynced(): boolean {
+    return this.#synced;
+  }
+
+  drained(): void {
+    this.#blocked = false;
+  }
+
+  /** Sends what is pending, as `desired` has it, until the stream is full. */
+  flush(revision: number, desired: (uuid: string) => fistpath.NodeNetwork | undefined): void {
+    for (const uuid of this.#pending) {
+      if (this.#blocked) return;
+      this.#pending.delete(uuid);
+      this.#send(revision, uuid, desired(uuid));
+    }
+  }
+
+  sendSettings(revision: number, settings: fistpath.INodeSettings): void {
+    const bytes = fistpath.NodeSettings.encode(settings).finish();
+    if (Buffer.compare(bytes, this.#settings) === 0) return;
+    this.#settings = bytes;
+    this.#wire.write({ revision, settings });
+  }
+
+  /** The agent has the network, or is rid of it, as of a revision. */
+  applied(uuid: string, revision: number, now: number): void {
+    this.#failed.delete(uuid);
+    if (!this.#ready.has(uuid) && this.#sent.has(uuid)) this.#ready.set(uuid, now);
+    if (revision >= (this.#outstanding.get(uuid) ?? 0)) this.#outstanding.delete(uuid);
+  }
+
+  failed(uuid: string): void {
+    this.#failed.add(uuid);
+  }
+
+  /** The agent has applied everything up to a revision, but for what failed. Returns the networks that this settles. */
+  appliedAll(revision: number): string[] {
+    if (revision >= this.#snapshotRevision) this.#synced = true;
+    const settled = [...this.#outstanding].filter(
+      ([uuid, sent]) => sent <= revision && !this.#failed.has(uuid),
+    );
+    for (const [uuid] of settled) this.#outstanding.delete(uuid);
+    return settled.map(([uuid]) => uuid);
+  }
+
+  /** Whether the node's state of the network is what the records ask for by now. */
+  isSettled(uuid: string): boolean {
+    return (
+      this.#synced && ![this.#pending, this.#outstanding, this.#failed].some((waiting) => waiting.has(uuid))
+    );
+  }
+
+  readySince(uuid: string): number | undefined {
+    return this.#ready.get(uuid);
+  }
+
+  end(reason: string): void {
+    this.#wire.end(reason);
+  }
+
+  #send(revision: number, uuid: string, network: fistpath.NodeNetwork | undefined): void {
+    const bytes = network && fistpath.NodeNetwork.encode(network).finish();
+    const before = this.#sent.get(uuid);
+    if (bytes === undefined) {
+      if (before === undefined) return;
+      this.#sent.delete(uuid);
+      this.#ready.delete(uuid);
+      this.#blocked = !this.#wire.write({ revision, removed: uuid });
+    } else {
+      if (before && Buffer.compare(before, bytes) === 0) return;
+      this.#sent.set(uuid, bytes);
+      this.#blocked = !this.#wire.write({ revision, network });
+    }
+    this.#outstanding.set(uuid, revision);
+  }
+}
