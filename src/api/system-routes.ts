@@ -6,7 +6,7 @@ import type { Metrics } from './metrics.ts';
 import { ErrorReply, ref } from './objects.ts';
 
 /** Clients refuse commands whose word is not on the front page; only what works here may stand in this list. */
-export const CAPABILITIES = [
+const CAPABILITIES = [
   'events-by-type',
   'list-addresses',
   'get-network-namespace',

@@ -3,7 +3,8 @@
 import assert from 'node:assert/strict';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { ERROR_STATUS, type ErrorCode, RequestError } from '../../src/records/errors.ts';
-import { faultyServer, SECRET } from './faulty.ts';
+import { faultyServer } from './faulty.ts';
+import { SECRET } from './tokens.ts';
 
 describe('faults behind the API', () => {
   it('an unexpected error is answered with an id, and the log has the cause under that id', async () => {

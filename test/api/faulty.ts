@@ -5,8 +5,7 @@ import type { FastifyInstance } from 'fastify';
 import pino from 'pino';
 import { createServer, type Limits } from '../../src/api/server.ts';
 import type { Operations } from '../../src/controller/operations.ts';
-
-export const SECRET = 'a secret of thirty-two bytes or more';
+import { SECRET } from './tokens.ts';
 
 /** Operations that have only what a test gives; anything else is a fault of its own. */
 export function operationsWith(given: Partial<Operations>): Operations {
