@@ -9,7 +9,8 @@ import { join } from 'node:path';
 import { parseArgs } from 'node:util';
 import { pino } from 'pino';
 import { Agent } from './agent/agent.ts';
-import { startApi } from './api/listen.ts';
+import { listen } from './api/listen.ts';
+import { createServer } from './api/server.ts';
 import { type Config, DEFAULT_CONFIG_FILE, hostAndPort, readConfig } from './config.ts';
 import { openController } from './controller/open.ts';
 import { openEmbeddedStore } from './store/embedded.ts';
@@ -106,13 +107,12 @@ async function serve(config: Config): Promise<undefined> {
       log: log.child({ part: 'controller' }),
     });
     const agents = await controller.listenForAgents(config.listen.agents);
-    const api = await startApi({
+    const api = await createServer({
       operations: controller.operations,
       log: log.child({ part: 'api' }),
       tokenSecret: randomBytes(32),
-      tcp: hostAndPort(config.listen.rest),
-      unix: config.listen.unix,
     });
+    await listen(api, [hostAndPort(config.listen.rest), { path: config.listen.unix }]);
     return {
       async close() {
         await api.close();
