@@ -4,6 +4,7 @@
 #include <ctime>
 #include <memory>
 #include <mutex>
+#include <optional>
 #include <unistd.h>
 #include <vector>
 #include <bpf/bpf.h>
@@ -52,6 +53,29 @@ Request RequestOf(Napi::Env env, Napi::Value value)
 		Refuse(env, "batchSize needs liveFrames");
 	return request;
 }
+
+/* While it lives, this thread takes no signal but those that ask the process to end: a finished child's
+ * SIGCHLD or a profiler's tick would end a run of many repetitions with EINTR. */
+class Undisturbed
+{
+      public:
+	Undisturbed()
+	{
+		sigset_t others;
+		sigfillset(&others);
+		for (int signal : {SIGHUP, SIGINT, SIGQUIT, SIGTERM})
+			sigdelset(&others, signal);
+		pthread_sigmask(SIG_BLOCK, &others, &before_);
+	}
+	~Undisturbed()
+	{
+		pthread_sigmask(SIG_SETMASK, &before_, nullptr);
+	}
+	Undisturbed(const Undisturbed &) = delete;
+
+      private:
+	sigset_t before_;
+};
 
 /* The outcome's data stays in a buffer of this thread until the next run on it. */
 Outcome Run(int program, const Request &request)
@@ -222,7 +246,14 @@ class TestRunTask : public Task
 
 Napi::Value RunTest(Napi::Env env, int program, Napi::Value options)
 {
-	return ResultOf(env, Run(program, RequestOf(env, options)));
+	Request request = RequestOf(env, options);
+	auto outcome = [&] {
+		std::optional<Undisturbed> quiet;
+		if (request.repeat > 1)
+			quiet.emplace();
+		return Run(program, request);
+	}();
+	return ResultOf(env, outcome);
 }
 
 Napi::Value StartTest(Napi::Env env, int program, Napi::Value options)

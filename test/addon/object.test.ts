@@ -89,7 +89,7 @@ describe('addon: objects', () => {
   });
 
   it('gives the complete verifier log, however long', () => {
-    const object = new BpfObject(compile('refused'));
+    const object = new BpfObject(compile('refused', ['STEPS=40000']));
     assert.throws(
       () => object.load(),
       (error: BpfError) => {

@@ -1,4 +1,5 @@
 import assert from 'node:assert/strict';
+import { spawn } from 'node:child_process';
 import { BpfObject } from '#addon';
 import { compile, u32 } from './support.ts';
 
@@ -26,6 +27,18 @@ describe('addon: test run', () => {
   it('measures over repetitions', () => {
     const { duration } = object.program('drop_xdp').testRun({ data: new Uint8Array(64), repeat: 100_000 });
     assert.ok(duration >= 0 && duration < 100_000, `${duration} ns`);
+  });
+
+  it('is not cut short by a child process that ends meanwhile', () => {
+    // A listener of 'exit' makes Node handle SIGCHLD.
+    const child = spawn('sleep', ['0.05']).on('exit', () => {});
+    const start = Date.now();
+    let runs = 0;
+    for (; Date.now() - start < 200; runs++) {
+      object.program('drop_xdp').testRun({ data: new Uint8Array(64), repeat: 5_000_000 });
+    }
+    assert.ok(runs > 0);
+    child.kill('SIGKILL');
   });
 
   it('reports the kernel: too short a packet', () => {

@@ -5,12 +5,16 @@
 #include <linux/pkt_cls.h>
 #include <bpf/bpf_helpers.h>
 
+#ifndef STEPS
+#define STEPS 10
+#endif
+
 SEC("tc")
 int refused(struct __sk_buff *skb)
 {
 	__u32 sum = 0;
 
-	for (__u32 i = 0; i < 40000; i++)
+	for (__u32 i = 0; i < STEPS; i++)
 		sum += bpf_get_prandom_u32() ^ i;
 	/* no bounds check */
 	return *(__u8 *)(long)skb->data + sum;
