@@ -32,7 +32,8 @@ export function inChild<T>(script: string, request: unknown, seconds: number): P
   });
 }
 
-function ip(lines: string[]): void {
+/** In the child: runs `ip` commands. */
+export function ip(lines: string[]): void {
   execFileSync('ip', ['-batch', '-'], { input: `${lines.join('\n')}\n` });
 }
 
@@ -53,6 +54,17 @@ export function createVeth(name: string, ifindex: number, mtu: number): void {
   for (const end of [name, `${name}-far`])
     lines.push(`link set ${end} addrgenmode none`, `link set ${end} up`);
   ip(lines);
+}
+
+/**
+ * In the child: sends frames (hexadecimal) by a device; returns what arrived on devices whose name begins with
+ * `receivers`, as `DEVICE FRAME`.
+ */
+export function exchange(device: string, frames: string[], receivers?: string): string[] {
+  const script = fileURLToPath(new URL('exchange.py', import.meta.url));
+  const command = receivers === undefined ? [script, device] : [script, device, receivers];
+  const output = execFileSync('/usr/bin/python3', command, { input: frames.join('\n'), maxBuffer: 1 << 28 });
+  return output.toString().split('\n').filter(Boolean);
 }
 
 /** In the child: what the parent asked for. */

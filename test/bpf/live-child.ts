@@ -2,10 +2,8 @@
  * In a namespace of its own: given frames sent through a veth pair into a program that is really attached, for what a
  * test run refuses or cannot express (short frames, VLAN tags that the kernel has taken off). Prints a LiveReport.
  */
-import { execFileSync } from 'node:child_process';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { fileURLToPath } from 'node:url';
-import { createDevices, createVeth, request } from './child.ts';
+import { createDevices, createVeth, exchange, request } from './child.ts';
 import type { ProgramName } from './model.ts';
 import { Subject, type Totals } from './subject.ts';
 import { world } from './world.ts';
@@ -34,8 +32,7 @@ const link =
 const packets = (totals: Totals): number =>
   [...totals].reduce((sum, [key, [n]]) => (key.startsWith('slot') ? sum : sum + n), 0);
 
-const script = fileURLToPath(new URL('send.py', import.meta.url));
-execFileSync('/usr/bin/python3', [script, 'live-far'], { input: frames.join('\n') });
+exchange('live-far', frames);
 // The receiving side runs in a softirq of its own; it is nearly always done by now.
 for (let tries = 0; tries < 100 && packets(subject.totals()) < frames.length; tries++) await sleep(10);
 const report: LiveReport = { totals: [...subject.totals()] };

@@ -18,38 +18,8 @@ import {
   udp,
 } from './frames.ts';
 import type { Context, Maps, ProgramName } from './model.ts';
+import { Random } from './random.ts';
 import { ADDRESS, DEVICES, MAC, VNI } from './world.ts';
-
-/** Marsaglia's xorshift32: small, quick, the same everywhere. */
-export class Random {
-  #state: number;
-  constructor(seed: number) {
-    this.#state = Math.imul(seed | 0, 0x9e3779b1) ^ 0x6d2b79f5 || 1;
-  }
-  next(): number {
-    let x = this.#state;
-    x ^= x << 13;
-    x ^= x >>> 17;
-    x ^= x << 5;
-    this.#state = x;
-    return x >>> 0;
-  }
-  /** 0 … limit − 1 */
-  below(limit: number): number {
-    return Math.floor((this.next() / 0x1_0000_0000) * limit);
-  }
-  chance(percent: number): boolean {
-    return this.below(100) < percent;
-  }
-  pick<T>(from: readonly T[]): T {
-    return from[this.below(from.length)]!;
-  }
-  bytes(length: number): Uint8Array {
-    const all = new Uint8Array(length);
-    for (let i = 0; i < length; i++) all[i] = this.next() >>> 24;
-    return all;
-  }
-}
 
 export interface Packet {
   frame: Uint8Array;
@@ -89,6 +59,13 @@ interface Ends {
   sourceAddress: number;
 }
 
+/** TCP, now and then with another header length than its 20 bytes. */
+function someTcp(random: Random, ports: [number, number], data: Uint8Array): Uint8Array {
+  const segment = tcp(...ports, data);
+  if (random.chance(15)) segment[12] = random.below(16) << 4;
+  return segment;
+}
+
 /** What a guest sends: mostly IPv4, then IPv6, ARP and other types. */
 function guestFrame(random: Random, ends: Ends, program: ProgramName): Uint8Array {
   const data = payload(random, program);
@@ -115,7 +92,7 @@ function guestFrame(random: Random, ends: Ends, program: ProgramName): Uint8Arra
   if (kind < 30) {
     const [nextHeader, body] = random.pick([
       [17, udp(...ports, data)] as const,
-      [6, tcp(...ports, data)] as const,
+      [6, someTcp(random, ports, data)] as const,
       [58, echo(128, data)] as const,
       [random.pick([0, 43, 44, 50, 51, 59, 60, 132]), data] as const,
     ]);
@@ -125,7 +102,7 @@ function guestFrame(random: Random, ends: Ends, program: ProgramName): Uint8Arra
   const [protocol, body] = random.pick([
     [17, udp(...ports, data)] as const,
     [17, udp(...ports, data)] as const,
-    [6, tcp(...ports, data)] as const,
+    [6, someTcp(random, ports, data)] as const,
     [1, echo(8, data)] as const,
     [random.pick([2, 47, 50, 132, 255]), data] as const,
   ]);
