@@ -8,12 +8,18 @@ namespace
 {
 /* Large enough to make the system call's cost vanish, small enough for the kernel's copy of it. */
 constexpr uint32_t kChunk = 4096;
+constexpr uint32_t kChunkBytes = 1 << 20;
 /* Linux' own number: "this map type has no batch operation". */
 constexpr int kEnotsupp = 524;
 
 Failure Failed(const MapShape &map, int error, const char *call)
 {
 	return Failure(error, call, "(map '" + map.name + "')");
+}
+
+uint32_t ChunkOf(const MapShape &map)
+{
+	return std::clamp<uint32_t>(kChunkBytes / std::max(map.keySize + map.valueSize, 1u), 1, kChunk);
 }
 
 void Reserve(const MapShape &map, MapEntries &entries, size_t count)
@@ -27,7 +33,7 @@ bool ReadByBatch(const MapShape &map, MapEntries &entries)
 {
 	/* Where to go on: a key, or a hash map's bucket number. */
 	std::vector<uint8_t> position(std::max<size_t>(map.keySize, sizeof(uint64_t)));
-	uint32_t chunk = std::clamp<uint32_t>(map.maxEntries, 1, kChunk);
+	uint32_t chunk = ChunkOf(map);
 	for (bool first = true;;) {
 		Reserve(map, entries, entries.count + chunk);
 		uint32_t count = chunk;
@@ -97,7 +103,7 @@ void WriteEntries(const MapShape &map, const uint8_t *keys, const uint8_t *value
 	for (uint32_t done = 0; done < count;) {
 		const uint8_t *key = keys + size_t{done} * map.keySize;
 		const uint8_t *value = values + size_t{done} * map.valueSize;
-		uint32_t chunk = batches ? std::min(count - done, kChunk) : 1;
+		uint32_t chunk = batches ? std::min(count - done, ChunkOf(map)) : 1;
 		uint32_t written = chunk;
 		int status = batches ? bpf_map_update_batch(map.fd, key, value, &written, nullptr)
 		                     : bpf_map_update_elem(map.fd, key, value, BPF_ANY);
@@ -123,7 +129,7 @@ uint32_t DeleteEntries(const MapShape &map, const uint8_t *keys, uint32_t count)
 	uint32_t there = 0;
 	for (uint32_t done = 0; done < count;) {
 		const uint8_t *key = keys + size_t{done} * map.keySize;
-		uint32_t chunk = batches ? std::min(count - done, kChunk) : 1;
+		uint32_t chunk = batches ? std::min(count - done, ChunkOf(map)) : 1;
 		uint32_t deleted = chunk;
 		int status = batches ? bpf_map_delete_batch(map.fd, key, &deleted, nullptr)
 		                     : bpf_map_delete_elem(map.fd, key);
