@@ -117,6 +117,7 @@ const both: Row[] = [
   passes('later outer fragment', edit(20, 0, 1), 'FRAGMENT'),
   passes('outer IPv4 longer than the frame', VALID.subarray(0, VALID.length - 1), 'TRUNCATED'),
   passes('bytes behind the outer packet', concat(VALID, new Uint8Array(1)), 'IP_MALFORMED'),
+  passes('outer IPv4 shorter than its UDP', edit(17, VALID[17]! - 1), 'IP_MALFORMED'),
   passes('UDP length too short', edit(39, VALID[39]! - 1), 'IP_MALFORMED'),
   passes('UDP length too long', edit(39, VALID[39]! + 1), 'IP_MALFORMED'),
   passes('I flag clear', edit(42, 0x00), 'VXLAN_FLAGS'),
