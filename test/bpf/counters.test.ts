@@ -6,8 +6,6 @@ import { arp, ETHERTYPE, encapsulate, ethernet, fromHex, ipv4, toHex, udp } from
 import type { Context, ProgramName, Reason, Verdict } from './model.ts';
 import { ADDRESS, DEVICES, MAC, SLOTS, VNI } from './world.ts';
 
-const run = (request: CountersRequest): Promise<CountersReport> => inChild('counters-child.ts', request, 100);
-
 /** enum reason and enum program of abi.h: what an event carries. */
 const NUMBER = { SPOOFED_MAC: 23, SPOOFED_IPV4: 24, SPOOFED_ARP: 25, UNTRUSTED_SOURCE: 26 } as const;
 type Drop = keyof typeof NUMBER;
@@ -169,10 +167,35 @@ function sum(all: [number, number][]): [number, number] {
   return [all.reduce((n, one) => n + one[0], 0), all.reduce((n, one) => n + one[1], 0)];
 }
 
+const PROGRAMS = ['port', 'underlay_tc', 'underlay_xdp', 'tunnel'] as const;
+const BURST = 2000;
+const FULL = 500;
+const first = { program: DROPS[0]!.program, frame: toHex(DROPS[0]!.frame), context: DROPS[0]!.context };
+
+/** All in one child process, each with programs and maps of its own. */
+const REQUESTS: CountersRequest[] = [
+  ...PROGRAMS.map((program) => ({ program, random: 5000, consumer: false })),
+  ...DROPS.map(({ program, frame, context }) => ({ program, frame: toHex(frame), context, consumer: true })),
+  { ...first, times: BURST, consumer: true },
+  { ...first, times: FULL, consumer: false, ringSize: 4096, openGate: NUMBER[DROPS[0]!.reason] },
+];
+
 describe('counters of the programs', () => {
-  for (const program of ['port', 'underlay_tc', 'underlay_xdp', 'tunnel'] as const)
-    it(`${program}: the reasons add up to what went in`, async () => {
-      const { packets, bytes, totals } = await run({ program, random: 5000, consumer: false });
+  let sums: CountersReport[];
+  let drops: CountersReport[];
+  let burst: CountersReport;
+  let full: CountersReport;
+
+  before(async () => {
+    const reports = await inChild<CountersReport[]>('counters-child.ts', REQUESTS, 100);
+    sums = reports.slice(0, PROGRAMS.length);
+    drops = reports.slice(PROGRAMS.length, -2);
+    [burst, full] = reports.slice(-2) as [CountersReport, CountersReport];
+  });
+
+  for (const [i, program] of PROGRAMS.entries())
+    it(`${program}: the reasons add up to what went in`, () => {
+      const { packets, bytes, totals } = sums[i]!;
       const reasons = totals.filter(([key]) => !key.startsWith('slot'));
       assert.ok(
         reasons.every(([key]) => !key.startsWith('program')),
@@ -187,22 +210,17 @@ describe('counters of the programs', () => {
       assert.deepEqual(bySlot('received')[0], get('TO_PORT')[0]);
       if (program !== 'port') return;
       const verdict = (which: Verdict): [number, number] => bySlot(`sent ${which}`);
-      const drops = (Object.keys(NUMBER) as Reason[]).map((reason) => get(reason)[0]);
+      const dropped = (Object.keys(NUMBER) as Reason[]).reduce((n, reason) => n + get(reason)[0], 0);
       assert.deepEqual(verdict('PORT'), get('TO_PORT'));
       assert.deepEqual(verdict('TUNNEL'), get('TO_TUNNEL'));
-      assert.equal(
-        verdict('DROP')[0],
-        drops.reduce((a, b) => a + b),
-      );
+      assert.equal(verdict('DROP')[0], dropped);
       const known = verdict('PORT')[0] + verdict('TUNNEL')[0] + verdict('KERNEL')[0] + verdict('DROP')[0];
       assert.equal(known, packets - get('UNKNOWN_DEVICE')[0]);
     });
-});
 
-describe('drops are counted and reported', () => {
-  for (const { name, program, reason, frame, context, event } of DROPS)
-    it(`${reason}: ${name}`, async () => {
-      const report = await run({ program, frame: toHex(frame), context, times: 1, consumer: true });
+  for (const [i, { name, program, reason, frame, event }] of DROPS.entries())
+    it(`${reason}, ${name}: counted and reported`, () => {
+      const report = drops[i]!;
       assert.deepEqual(report.retvals, [program === 'underlay_xdp' ? 1 : 2]);
       assert.deepEqual(new Map(report.totals).get(reason), [1, frame.length]);
       assert.equal(report.events.length, 1);
@@ -211,28 +229,23 @@ describe('drops are counted and reported', () => {
       assert.equal(decoded.program, program === 'port' ? 0 : 1);
       assert.equal(decoded.reason, NUMBER[reason]);
       const age = process.hrtime.bigint() - decoded.time;
-      assert.ok(age > 0n && age < 60_000_000_000n, `happened ${age} ns ago`);
+      assert.ok(age > 0n && age < 120_000_000_000n, `happened ${age} ns ago`);
     });
 
-  it('of a burst, one event per interval and CPU is reported; the rest is counted as suppressed', async () => {
-    const { program, frame, context } = DROPS[0]!;
-    const report = await run({ program, frame: toHex(frame), context, times: 2000, consumer: true });
-    assert.equal(report.events.length + report.suppressed, 2000);
-    assert.equal(report.lost, 0);
+  it('of a burst, one event per interval and CPU is reported; the rest is counted as suppressed', () => {
+    assert.equal(burst.events.length + burst.suppressed, BURST);
+    assert.equal(burst.lost, 0);
     // 100 ms per CPU; the CPUs could take turns.
-    const most = possibleCpus * (Math.ceil(report.seconds / 0.1) + 1);
-    assert.ok(report.events.length >= 1 && report.events.length <= most, `${report.events.length} events`);
+    const most = possibleCpus * (Math.ceil(burst.seconds / 0.1) + 1);
+    assert.ok(burst.events.length >= 1 && burst.events.length <= most, `${burst.events.length} events`);
   });
 
-  it('a full ring buffer loses events, counts them, and holds no packet up', async () => {
-    const { program, reason, frame, context } = DROPS[0]!;
-    const ring = { consumer: false, ringSize: 4096, openGate: NUMBER[reason] };
-    const report = await run({ program, frame: toHex(frame), context, times: 500, ...ring });
-    assert.deepEqual(report.retvals, [2]);
-    assert.deepEqual(new Map(report.totals).get(reason), [500, 500 * frame.length]);
+  it('a full ring buffer loses events, counts them, and holds no packet up', () => {
+    assert.deepEqual(full.retvals, [2]);
+    assert.deepEqual(new Map(full.totals).get(DROPS[0]!.reason), [FULL, FULL * DROPS[0]!.frame.length]);
     // A record takes its 40 bytes and a header of 8; one byte of the ring always stays free.
-    assert.equal(500 - report.lost, Math.floor(4095 / 48));
-    assert.equal(report.suppressed, 0);
-    assert.ok(report.seconds < 2, `500 packets took ${report.seconds} s`);
+    assert.equal(FULL - full.lost, Math.floor(4095 / 48));
+    assert.equal(full.suppressed, 0);
+    assert.ok(full.seconds < 10, `${FULL} packets took ${full.seconds} s`);
   });
 });
