@@ -29,8 +29,14 @@ table bridge fistpath {
 		iifname @routers accept
 		ether type 8021q vlan id 0 counter drop comment "VLAN 0"
 		ether type 8021q accept
-		ether type arp arp htype 1 arp ptype ip arp hlen 6 arp plen 4 iifname . arp saddr ether @macs iifname . arp saddr ip @addresses accept
-		ether type arp arp htype 1 arp ptype ip arp hlen 6 arp plen 4 iifname . arp saddr ether @macs arp operation request arp saddr ip 0.0.0.0 accept comment "probe, RFC 5227"
+		ether type arp arp htype != 1 counter drop comment "ARP form"
+		ether type arp arp ptype != ip counter drop comment "ARP form"
+		ether type arp arp hlen != 6 counter drop comment "ARP form"
+		ether type arp arp plen != 4 counter drop comment "ARP form"
+		ether type arp iifname . arp saddr ether != @macs counter drop comment "ARP sender"
+		ether type arp arp operation request arp saddr ip 0.0.0.0 accept comment "probe, RFC 5227"
+		ether type arp arp saddr ip 0.0.0.0 counter drop comment "ARP sender"
+		ether type arp iifname . arp saddr ip @addresses accept
 		ether type arp counter drop comment "ARP sender"
 		ether type ip ip saddr 0.0.0.0 ip daddr 255.255.255.255 udp sport 68 udp dport 67 iifname . ip saddr @addresses accept comment "DHCP client"
 		ether type ip ip saddr 0.0.0.0 counter drop comment "IPv4 source"

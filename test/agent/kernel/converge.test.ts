@@ -5,6 +5,8 @@ import { twoNodes } from './node.ts';
 import { deviceOf, guest, NETWORK, network, OTHER_NETWORK, SF2 } from './samples.ts';
 import { snapshot } from './snapshot.ts';
 
+// A batch is cut in its middle, too; for one kind of port, since that part is the same for both.
+const CRASH_STEP = { netns: 0.5, tap: 1 };
 const local = [guest(1), guest(2)];
 const remote = [guest(3)];
 const wanted = network({ local, remote, peer: SF2, router: 'here' });
@@ -31,7 +33,7 @@ for (const portKind of ['netns', 'tap'] as const) {
 
     async function becomesComplete(why: string): Promise<void> {
       const first = await sf1.applied([wanted]);
-      assert.deepEqual(await snapshot(sf1).then(sorted), sorted(complete), why);
+      assert.deepEqual(await snapshot(sf1), complete, why);
       assert.ok(first.commands > 0, `${why}: nothing was done`);
       assert.equal((await sf1.applied([wanted])).commands, 0, `${why}: the next pass does something`);
     }
@@ -50,8 +52,8 @@ for (const portKind of ['netns', 'tap'] as const) {
       );
       assert.match(text, new RegExp(`"${NETWORK}","phy-2-i",8950,false`));
       assert.match(text, new RegExp(`${NETWORK} ip_forward 1`));
-      assert.match(text, /netfilter 0/);
-      assert.doesNotMatch(text, /disable_ipv6 0/);
+      assert.match(text, /^0$/m); // br_netfilter
+      assert.doesNotMatch(text, /(vxlan-2|br-vxlan-2|veth-2-o|phy-2-o|p-[0-9a-f]*)\/disable_ipv6 0/);
     });
 
     it('does nothing in a second pass, nor after a restart', async () => {
@@ -66,7 +68,7 @@ for (const portKind of ['netns', 'tap'] as const) {
 
     it('removes everything of a network that leaves', async () => {
       const result = await sf1.applied([]);
-      assert.deepEqual(await snapshot(sf1).then(sorted), sorted(empty));
+      assert.deepEqual(await snapshot(sf1), empty);
       const steps = result.networks[NETWORK]!.steps.map(({ operation }) => operation);
       for (const what of ['vxlan interface', 'vxlan bridge', 'router veth', 'netns'])
         assert.ok(steps.includes(`delete ${what}`));
@@ -76,7 +78,7 @@ for (const portKind of ['netns', 'tap'] as const) {
 
     it('goes on after a crash behind and inside each process of the making and of the removal', async () => {
       for (const target of [[wanted], []]) {
-        for (let changes = 0; ; changes += 0.5) {
+        for (let changes = 0; ; changes += CRASH_STEP[portKind]) {
           await sf1.applied(target.length > 0 ? [] : [wanted]);
           const crashed = await sf1.apply(target, { changes }).then(
             () => false,
@@ -85,11 +87,7 @@ for (const portKind of ['netns', 'tap'] as const) {
           await sf1.restart();
           await sf1.applied(target);
           const expected = target.length > 0 ? complete : empty;
-          assert.deepEqual(
-            await snapshot(sf1).then(sorted),
-            sorted(expected),
-            `crash behind ${changes} changes`,
-          );
+          assert.deepEqual(await snapshot(sf1), expected, `crash behind ${changes} changes`);
           assert.equal((await sf1.applied(target)).commands, 0);
           if (!crashed) {
             assert.ok(changes > 1, `only ${changes} changes`);
@@ -144,7 +142,8 @@ for (const portKind of ['netns', 'tap'] as const) {
       'sysctl -w net.ipv6.conf.vxlan-2.disable_ipv6=0',
     ];
     it('repairs whatever somebody else deletes or changes', async () => {
-      for (const command of foreign) {
+      // What does not touch ports is tried for one kind.
+      for (const command of foreign.filter((each) => portKind === 'netns' || each.includes(port))) {
         await sf1.run(command);
         await becomesComplete(command);
       }
@@ -248,12 +247,8 @@ for (const portKind of ['netns', 'tap'] as const) {
       await sf1.apply([wanted, second], { scope: [OTHER_NETWORK] });
       const removed = await sf1.apply([wanted], { scope: [OTHER_NETWORK] });
       assert.ok(removed.networks[OTHER_NETWORK]!.steps.length > 0);
-      assert.deepEqual(await snapshot(sf1).then(sorted), sorted(before));
+      assert.deepEqual(await snapshot(sf1), before);
       await becomesComplete('scope');
     });
   });
-}
-
-function sorted(lines: readonly string[]): string[] {
-  return [...lines].sort();
 }

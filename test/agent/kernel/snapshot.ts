@@ -5,7 +5,9 @@ interface Link {
   ifalias?: string;
   mtu: number;
   flags: string[];
+  address: string;
   master?: string;
+  addr_info?: { local: string }[];
   linkinfo?: {
     info_kind?: string;
     info_data?: Record<string, unknown>;
@@ -29,64 +31,52 @@ const SETTINGS = [
   'ttl',
   'stp_state',
   'mcast_snooping',
-  'type',
   'vnet_hdr',
 ];
 
-/** What a node has, without what differs from one making to the next (indexes, random MACs, counters, order). */
+const SCRIPT = `
+ip -j -d link; echo; echo ====
+bridge -j fdb; echo; echo ====
+nft -s list ruleset; echo ====
+for f in /proc/sys/net/ipv6/conf/*/disable_ipv6; do echo "$f $(cat $f)"; done
+cat /proc/sys/net/bridge/bridge-nf-call-iptables
+ls /run/state/netns
+for n in $(ls /run/netns); do
+  echo ====
+  echo $n
+  nsenter --net=/run/netns/$n sh -c 'cat /proc/sys/net/ipv4/ip_forward; ip -j addr'
+done`;
+
+/** What a node has, without what differs from one making to the next (indexes, random MACs, counters); sorted. */
 export async function snapshot(node: Node): Promise<string[]> {
-  const links = JSON.parse(await node.run('ip -j -d link')) as Link[];
-  const rows = JSON.parse(await node.run('bridge -j fdb')) as Row[];
-  const lines = links.map((link) => {
-    const data = link.linkinfo?.info_data ?? {};
-    const settings = SETTINGS.map((key) => data[key]);
-    const learning = link.linkinfo?.info_slave_data?.learning;
+  const { stdout } = await node.tryRun('sh', '-c', SCRIPT);
+  const [links = '', fdb = '', rules = '', settings = '', ...namespaces] = stdout.split('====\n');
+  const lines = settings.split('\n');
+  for (const link of JSON.parse(links) as Link[]) {
+    const { info_kind: kind, info_data: data = {}, info_slave_data: slave } = link.linkinfo ?? {};
     const up = link.flags.includes('UP');
-    return JSON.stringify([
-      link.ifname,
-      link.ifalias,
-      link.mtu,
-      up,
-      link.master,
-      learning,
-      link.linkinfo?.info_kind,
-      settings,
-    ]);
-  });
-  for (const row of rows)
+    const details = SETTINGS.map((key) => data[key]);
+    lines.push(
+      JSON.stringify([link.ifname, link.ifalias, link.mtu, up, link.master, slave?.learning, kind, details]),
+    );
+  }
+  for (const row of JSON.parse(fdb) as Row[]) {
     if (row.state === 'static') lines.push(JSON.stringify([row.mac, row.ifname, row.dst]));
-  const rules = await node.run('nft -s list ruleset');
+  }
   // Sets are listed in no order.
+  const inOrder = (list: string) => list.split(',').map((each) => each.trim());
   lines.push(
-    ...rules
-      .replace(/elements = \{([^}]*)\}/g, (_, list: string) =>
-        list
-          .split(',')
-          .map((each) => each.trim())
-          .sort()
-          .join(),
-      )
-      .split('\n'),
+    ...rules.replace(/elements = \{([^}]*)\}/g, (_, list: string) => inOrder(list).sort().join()).split('\n'),
   );
-  for (const name of (await node.run('ls /run/netns')).split('\n').filter(Boolean).sort()) {
-    const inner = JSON.parse(await node.run(`@${name} ip -j addr`)) as (Link & {
-      address: string;
-      addr_info: { local: string }[];
-    })[];
-    for (const { ifname, mtu, flags, address, addr_info } of inner) {
+  for (const text of namespaces) {
+    const [name, forward, inner = ''] = text.split('\n');
+    lines.push(`${name} ip_forward ${forward}`);
+    for (const { ifname, mtu, flags, address, addr_info = [] } of JSON.parse(inner) as Link[]) {
       const mac = ifname.startsWith('phy-') ? '' : address;
       lines.push(
         JSON.stringify([name, ifname, mtu, flags.includes('UP'), mac, addr_info.map(({ local }) => local)]),
       );
     }
-    lines.push(`${name} ip_forward ${await node.run(`@${name} cat /proc/sys/net/ipv4/ip_forward`)}`);
   }
-  for (const { ifname } of links.filter((link) => link.ifalias)) {
-    lines.push(
-      `${ifname} disable_ipv6 ${await node.run(`cat /proc/sys/net/ipv6/conf/${ifname}/disable_ipv6`)}`,
-    );
-  }
-  lines.push(`netfilter ${await node.run('cat /proc/sys/net/bridge/bridge-nf-call-iptables')}`);
-  lines.push(`claims ${await node.run('ls /run/state/netns')}`);
-  return lines;
+  return lines.sort();
 }
