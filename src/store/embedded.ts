@@ -184,9 +184,7 @@ class EmbeddedStore implements Store {
     this.#mustBeOpen();
     return new Promise((resolve, reject) => {
       this.#queue.push({ compare, operations, resolve, reject });
-      this.#committing ??= this.#commitAll().finally(() => {
-        this.#committing = undefined;
-      });
+      this.#committing ??= this.#commitAll();
     });
   }
 
@@ -197,6 +195,8 @@ class EmbeddedStore implements Store {
       this.#group = this.#commit(this.#queue.splice(0, GROUP));
       await this.#group;
     }
+    // In the turn that saw the queue empty: who comes later has to start anew.
+    this.#committing = undefined;
   }
 
   async #commit(group: Pending[]): Promise<void> {
