@@ -44,7 +44,7 @@ export const DEFAULT_LIMITS: Limits = {
   answerMilliseconds: 30_000,
   requestsPerSecond: 5000,
   tokensPerMinute: 600,
-  loopDelayMilliseconds: 2000,
+  loopDelayMilliseconds: 5000,
 };
 
 export interface ServerOptions {

@@ -121,7 +121,7 @@ describe('random requests', () => {
     fc.record({ confirm: fc.boolean(), namespace: word }, { requiredKeys: [] }),
   );
 
-  it('3,000 of them', async function () {
+  it('1,000 of them', async function () {
     this.timeout(60_000);
     const statuses = new Map<number, number>();
     await fc.assert(
@@ -157,10 +157,10 @@ describe('random requests', () => {
             assert.equal(answer.body.includes(NAME), false, answer.body);
         },
       ),
-      { numRuns: 3000, endOnFailure: false },
+      { numRuns: 1000, endOnFailure: false },
     );
-    assert.ok((statuses.get(200) ?? 0) > 50, JSON.stringify([...statuses]));
-    assert.ok((statuses.get(404) ?? 0) > 50, JSON.stringify([...statuses]));
+    assert.ok((statuses.get(200) ?? 0) > 20, JSON.stringify([...statuses]));
+    assert.ok((statuses.get(404) ?? 0) > 20, JSON.stringify([...statuses]));
     assert.equal((await real.askAs('demo', 'GET', `/networks/${uuids[0]}`)).json.state, 'initial');
     assert.equal((await real.askAs('demo', 'GET', `/instances/${uuids[1]}`)).json.state, 'initial');
   });
