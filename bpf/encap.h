@@ -18,12 +18,14 @@
 #define SOURCE_PORT_FIRST 49152
 #define SOURCE_PORT_MASK  0x3fff
 
-/* Opens the room behind the Ethernet header, and tells the kernel where the inner frame begins. */
+/*
+ * Opens the room behind the Ethernet header, and tells the kernel where the inner frame begins. FIXED_GSO:
+ * segments keep their size, since fits() has left room for the outer headers.
+ */
 #define ENCAP_FLAGS                                                                                          \
 	(BPF_F_ADJ_ROOM_ENCAP_L3_IPV4 | BPF_F_ADJ_ROOM_ENCAP_L4_UDP |                                        \
 	 BPF_F_ADJ_ROOM_ENCAP_L2(sizeof(struct ethhdr)) | BPF_F_ADJ_ROOM_ENCAP_L2_ETH |                      \
-	 BPF_F_ADJ_ROOM_FIXED_GSO) /* segments keep their size: fits() has left room for the outer headers   \
-	                            */
+	 BPF_F_ADJ_ROOM_FIXED_GSO)
 
 /* What goes in front of the guest's layer 3 packet. Begins off by two, so that all members are aligned. */
 struct tunnel_headers {
@@ -68,48 +70,39 @@ static __always_inline __be16 length_field(__u32 length)
 static __always_inline enum reason encapsulate(struct __sk_buff *skb, const struct frame *frame, __u32 vni,
                                                __be32 remote, const struct nexthop *nexthop)
 {
+	struct tunnel_headers headers = {};
+	__u32 udp_length =
+	        sizeof(headers.udp) + sizeof(headers.vxlan) + sizeof(headers.inner) + frame->length;
 	__u32 hash = bpf_get_hash_recalc(skb);
-	__u32 inner_length = frame->length + sizeof(struct ethhdr);
-	__u32 udp_length = inner_length + sizeof(struct udphdr) + sizeof(struct vxlan);
-	struct tunnel_headers headers = {
-	        .ethernet.h_proto = bpf_htons(ETH_P_IP),
-	        .ipv4 =
-	                {
-	                        .version = 4,
-	                        .ihl = sizeof(struct iphdr) / 4,
-	                        /* RFC 6040, 4.1, normal mode; DSCP 0, as the kernel's VXLAN device. */
-	                        .tos = frame->tos & ECN_MASK,
-	                        .tot_len = length_field(udp_length + sizeof(struct iphdr)),
-	                        /*
-	                         * GRO merges only what counts up alike inside and outside; a constant here
-	                         * makes the receiver re-segment (6 against 16 Gb/s, measured).
-	                         */
-	                        .id = frame->ipv4 ? frame->ipv4->id : 0,
-	                        .ttl = OUTER_TTL,
-	                        .protocol = IPPROTO_UDP,
-	                        .saddr = underlay_address,
-	                        .daddr = remote,
-	                },
-	        .udp =
-	                {
-	                        .source = bpf_htons(SOURCE_PORT_FIRST |
-	                                            ((hash ^ hash >> 16) & SOURCE_PORT_MASK)),
-	                        .dest = vxlan_port,
-	                        .len = length_field(udp_length),
-	                        /* Zero, as RFC 7348 asks: the inner checksums protect the payload. */
-	                        .check = 0,
-	                },
-	        .vxlan =
-	                {
-	                        .flags = bpf_htonl(VXLAN_FLAG_I),
-	                        .vni = bpf_htonl(vni << VXLAN_VNI_SHIFT),
-	                },
-	        .inner = *frame->ethernet,
-	};
 
 	__builtin_memcpy(headers.ethernet.h_dest, nexthop->dst_mac, ETH_ALEN);
 	__builtin_memcpy(headers.ethernet.h_source, nexthop->src_mac, ETH_ALEN);
+	headers.ethernet.h_proto = bpf_htons(ETH_P_IP);
+
+	headers.ipv4.version = 4;
+	headers.ipv4.ihl = sizeof(headers.ipv4) / 4;
+	/* RFC 6040, 4.1, normal mode. DSCP 0, as the kernel's VXLAN device. */
+	headers.ipv4.tos = frame->tos & ECN_MASK;
+	headers.ipv4.tot_len = length_field(sizeof(headers.ipv4) + udp_length);
+	/*
+	 * GRO merges only what counts up alike inside and outside; a constant makes the receiver re-segment
+	 * (6 against 16 Gb/s, measured).
+	 */
+	headers.ipv4.id = frame->ipv4 ? frame->ipv4->id : 0;
+	headers.ipv4.ttl = OUTER_TTL;
+	headers.ipv4.protocol = IPPROTO_UDP;
+	headers.ipv4.saddr = underlay_address;
+	headers.ipv4.daddr = remote;
 	headers.ipv4.check = ipv4_checksum(&headers.ipv4);
+
+	headers.udp.source = bpf_htons(SOURCE_PORT_FIRST | ((hash ^ hash >> 16) & SOURCE_PORT_MASK));
+	headers.udp.dest = vxlan_port;
+	headers.udp.len = length_field(udp_length);
+	headers.udp.check = 0; /* as RFC 7348, 5 asks: the inner checksums protect the payload */
+
+	headers.vxlan.flags = bpf_htonl(VXLAN_FLAG_I);
+	headers.vxlan.vni = bpf_htonl(vni << VXLAN_VNI_SHIFT);
+	headers.inner = *frame->ethernet;
 
 	if (bpf_skb_adjust_room(skb, TUNNEL_OVERHEAD, BPF_ADJ_ROOM_MAC, ENCAP_FLAGS))
 		return REASON_HELPER;
