@@ -41,7 +41,7 @@ HASH(tunnels, 4096, __u32, struct tunnel);
 HASH(members, 65536, struct member_key, struct member);
 HASH(nexthops, 4096, __be32, struct nexthop);
 
-PERCPU_ARRAY(counters, PROGRAM_MAX *REASON_MAX, struct traffic);
+PERCPU_ARRAY(counters, (PROGRAM_MAX * REASON_MAX), struct traffic);
 PERCPU_ARRAY(port_counters, 16384, struct port_counters);
 PERCPU_ARRAY(event_gates, REASON_MAX, struct event_gate);
 
