@@ -46,23 +46,20 @@ export function createDevices(except = 0): void {
   ip(all.map((ifindex) => `link add name d${ifindex - DEVICE_BASE} index ${ifindex} type bridge`));
 }
 
-/** In the child: a veth pair NAME, with this ifindex, and NAME-far; both up and silent. */
-export function createVeth(name: string, ifindex: number, mtu: number): void {
-  const lines = [
-    `link add name ${name} index ${ifindex} mtu ${mtu} type veth peer name ${name}-far mtu ${mtu}`,
-  ];
-  for (const end of [name, `${name}-far`])
-    lines.push(`link set ${end} addrgenmode none`, `link set ${end} up`);
+/** In the child: a veth pair, the first end with this ifindex; both up and silent. */
+export function createVeth(name: string, far: string, ifindex: number, mtu: number): void {
+  const lines = [`link add name ${name} index ${ifindex} mtu ${mtu} type veth peer name ${far} mtu ${mtu}`];
+  for (const end of [name, far]) lines.push(`link set ${end} addrgenmode none`, `link set ${end} up`);
   ip(lines);
 }
 
 /**
- * In the child: sends frames (hexadecimal) by a device; returns what arrived on devices whose name begins with
- * `receivers`, as `DEVICE FRAME`.
+ * In the child: sends frames, given as `DEVICE FRAME` (hexadecimal); returns in the same form what arrived on devices
+ * whose name begins with `receivers`.
  */
-export function exchange(device: string, frames: string[], receivers?: string): string[] {
+export function exchange(frames: string[], receivers?: string): string[] {
   const script = fileURLToPath(new URL('exchange.py', import.meta.url));
-  const command = receivers === undefined ? [script, device] : [script, device, receivers];
+  const command = receivers === undefined ? [script] : [script, receivers];
   const output = execFileSync('/usr/bin/python3', command, { input: frames.join('\n'), maxBuffer: 1 << 28 });
   return output.toString().split('\n').filter(Boolean);
 }

@@ -1,17 +1,16 @@
-"""Sends raw frames, in hexadecimal one per line on standard input, by the device of the first argument. Prints what
-arrives meanwhile on devices whose name begins with the second argument (none: nothing is looked at) as lines
-`DEVICE FRAME`, and ends when nothing has come for a while.
+"""Sends raw frames, given on standard input as lines `DEVICE FRAME` (hexadecimal). Prints what arrives meanwhile on
+devices whose name begins with the argument (none: nothing is looked at) in the same form, and ends when nothing has
+come for a while.
 """
 import select
 import socket
 import sys
 
 ETH_P_ALL = 3
-QUIET = 0.3  # seconds
+QUIET = 0.5  # seconds
 
-device, prefix = sys.argv[1], (sys.argv[2:] or [None])[0]
-sender = socket.socket(socket.AF_PACKET, socket.SOCK_RAW)
-sender.bind((device, 0))
+prefix = (sys.argv[1:] or [None])[0]
+sender = socket.socket(socket.AF_PACKET, socket.SOCK_RAW, 0)
 receiver = socket.socket(socket.AF_PACKET, socket.SOCK_RAW, socket.htons(ETH_P_ALL) if prefix else 0)
 receiver.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1 << 22)
 
@@ -24,7 +23,8 @@ def drain(wait):
 
 
 for line in sys.stdin:
-    sender.send(bytes.fromhex(line))
+    device, frame = line.split()
+    sender.sendto(bytes.fromhex(frame), (device, 0))
     if prefix:
         drain(0)
 if prefix:

@@ -31,7 +31,7 @@ const [underlay, remote] = ['10.2.1.11', '10.2.1.12'];
 const colons = (mac: string): string => mac.match(/../g)!.join(':');
 const cases = request<GoldenCase[]>();
 const wire = 100;
-createVeth('wire', wire, 9000);
+createVeth('wire', 'wire-far', wire, 9000);
 const maps: Maps = {
   vxlanPort: 4789,
   underlayAddress: ipv4Address(underlay),
@@ -50,7 +50,7 @@ for (const [order, vni] of [...new Set(cases.map((one) => one.vni))].entries()) 
   devices[vni] = `${name}-far`;
   const ipv4 = ipv4Address('10.0.0.1');
   const ifindex = wire + 1 + order;
-  createVeth(name, ifindex, MTU);
+  createVeth(name, `${name}-far`, ifindex, MTU);
   maps.ports.set(ifindex, { vni, slot: 1, ipv4, mtu: MTU, router: false, mac: guestMac });
   const to = { ifindex: 0, remote: ipv4Address(remote), slot: 0, mtu: MTU, peer: false, xdp: false };
   maps.fdb.set(fdbKey(vni, remoteMac), to);

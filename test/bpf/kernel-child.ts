@@ -31,7 +31,7 @@ function isChecked(f: Uint8Array): boolean {
 
 const { firstSeed, frames } = request<KernelRequest>();
 const maps = world();
-createVeth('wire', 100, 9000);
+createVeth('wire', 'far', 100, 9000);
 const colons = MAC.underlay.match(/../g)!.join(':');
 ip([`link set wire address ${colons}`, 'addr add 10.2.1.11/24 dev wire']);
 for (const vni of [VNI.first, VNI.second, VNI.largest]) {
@@ -50,9 +50,9 @@ for (let seed = firstSeed; sent.length < frames; seed++) {
   const { reason, output } = decide('underlay_tc', frame, context, maps);
   if (reason !== 'TO_PORT' || !isChecked(frame)) continue;
   const vni = (frame[46]! << 16) | (frame[47]! << 8) | frame[48]!;
-  sent.push(toHex(frame));
+  sent.push(`far ${toHex(frame)}`);
   expected.push(`vx${vni} ${toHex(output)}`);
 }
-const delivered = exchange('wire-far', sent, 'vx');
+const delivered = exchange(sent, 'vx');
 const report: KernelReport = { expected: expected.sort(), delivered: delivered.sort() };
 process.stdout.write(JSON.stringify(report));

@@ -22,7 +22,7 @@ export interface LiveReport {
 
 const { program, ifindex, frames } = request<LiveRequest>();
 createDevices(ifindex);
-createVeth('live', ifindex, 9000);
+createVeth('live', 'far', ifindex, 9000);
 const subject = new Subject(program, world());
 const link =
   program === 'underlay_xdp'
@@ -32,7 +32,7 @@ const link =
 const packets = (totals: Totals): number =>
   [...totals].reduce((sum, [key, [n]]) => (key.startsWith('slot') ? sum : sum + n), 0);
 
-exchange('live-far', frames);
+exchange(frames.map((frame) => `far ${frame}`));
 // The receiving side runs in a softirq of its own; it is nearly always done by now.
 for (let tries = 0; tries < 100 && packets(subject.totals()) < frames.length; tries++) await sleep(10);
 const report: LiveReport = { totals: [...subject.totals()] };
