@@ -136,6 +136,19 @@ describe('addon: pins', () => {
     }
   });
 
+  it('a handle that may only read writes nothing, and says so', () => {
+    const path = join(bpffs, 'read-only');
+    load('basic', join(bpffs, 'read-only-source')).map('rows').pin(path);
+    const map = BpfMap.open(path, { readOnly: true });
+    const batch = { count: 1, keys: u32(1, 2), values: new Uint8Array(12) };
+    assert.throws(
+      () => map.updateBatch(batch),
+      (error: BpfError) => error.code === 'EPERM' && error.done === 0,
+    );
+    assert.throws(() => map.deleteBatch(batch.keys, 1), { code: 'EPERM' });
+    assert.equal(map.entries().count, 0);
+  });
+
   it('reads a map without any capability when the mode of the pin allows it', async () => {
     const map = load('basic', join(bpffs, 'unprivileged')).map('rows');
     map.update(u32(1, 2), new Uint8Array(12).fill(3));
