@@ -21,14 +21,15 @@ export function acceptJsonBodies(app: FastifyInstance): void {
       return;
     }
     if (text.trim() === '') {
-      done(null, {});
+      done(null, null);
       return;
     }
     void parse(request, text, (error, value) => {
-      if (error === null) done(null, value ?? {});
+      if (error === null) done(null, value);
       else done(new RequestError('malformed', `the body is not valid JSON, or has a forbidden key`));
     });
   });
+  // No body, an empty one and `null`.
   app.addHook('preValidation', (request, _reply, done) => {
     request.body ??= {};
     done();
