@@ -151,7 +151,7 @@ function reasons(subject: Subject): Record<string, number> {
 }
 
 // A bridge forwards a moment after its ports come up.
-for (let tries = 0; tries < 50 && ping('guest', '192.168.1.9', '-c 1') === 0; tries++) await sleep(100);
+for (let tries = 0; tries < 20 && ping('guest', '192.168.1.9', '-c 1') === 0; tries++) await sleep(100);
 const pings = {
   'guest to peer': ping('guest', '192.168.1.9'),
   'peer to guest': ping('peer', '192.168.1.1'),
