@@ -35,6 +35,8 @@ export interface WantedLink {
   /** Namespace that its other end is in. */
   namespace: string | null;
   inner: InnerDevice | null;
+  /** Underlay address that joins the mesh when it is created: the node's own. */
+  joins?: string;
 }
 
 /** Without spanning tree a port forwards at once; without snooping a group needs no querier. Times in 1/100 s. */
@@ -76,6 +78,7 @@ export function wantedLinks(network: WantedNetwork, config: LinkConfig): WantedL
     alias: aliasOf(uuid),
     master: names.bridge,
     what: 'vxlan interface',
+    joins: address,
     create:
       `link add name ${names.vxlan} mtu ${mtu} type vxlan id ${vni} local ${address} dev ${device} ` +
       `dstport ${config.vxlanPort} nolearning ttl 64`,

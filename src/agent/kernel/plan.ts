@@ -199,7 +199,8 @@ function planLinks(
     const set = (line: string) => changed.push({ tool: 'ip', line, networks, ...step });
     if (!found) {
       created.add(link.name);
-      creates.push({ tool: 'ip', line: link.create, networks, ...step });
+      const mesh = link.joins && { mesh: { operation: 'add mesh elements' as const, address: link.joins } };
+      creates.push({ tool: 'ip', line: link.create, networks, ...step, ...mesh });
     }
     const changes: string[] = [];
     if (found?.alias !== link.alias) changes.push(`alias ${link.alias}`);
@@ -250,8 +251,9 @@ function settings(
   }
   const all = [...new Set([...links.values()].map(({ network }) => network))];
   // Filtering of bridged frames by iptables costs the kernel path a quarter; other networks' rules are not for ours.
-  for (const path of actual.bridgeNetfilter)
+  for (const path of all.length > 0 ? actual.bridgeNetfilter : []) {
     operations.push({ tool: 'write', path, text: '0', networks: all });
+  }
   return operations;
 }
 

@@ -3,12 +3,16 @@ import { readFileSync, writeFileSync } from 'node:fs';
 import { fistpath } from '#proto';
 import { type ApplyResult, KernelFallback } from '../../../src/agent/kernel/kernel.ts';
 import { runTool } from '../../../src/agent/kernel/run.ts';
-import type { Reply, Request } from './node.ts';
+import type { Reply, Request, ToolAnswer } from './node.ts';
 
 /** Limits the changing runs of one pass, as a crash would; with a half, the last batch is cut in its middle. */
 let changesLeft = Number.POSITIVE_INFINITY;
 const changing = (command: string, args: readonly string[]) =>
   command === 'nsenter' || args.includes('-batch') || (command === 'nft' && args.includes('-f'));
+
+/** Made-up answers of the tools, by command line; what is not among them succeeds, and is noted. */
+let answers: Record<string, ToolAnswer> | undefined;
+const invented: string[] = [];
 
 let kernel: KernelFallback | undefined;
 let config: ConstructorParameters<typeof KernelFallback>[0] | undefined;
@@ -16,6 +20,11 @@ let config: ConstructorParameters<typeof KernelFallback>[0] | undefined;
 function start(): KernelFallback {
   if (!config) throw new Error('no configuration yet');
   return new KernelFallback(config, async (command, args) => {
+    if (answers) {
+      const words = [command, ...args].join(' ');
+      if (!(words in answers)) invented.push(words);
+      return { code: 0, stdout: '', stderr: '', ...answers[words] };
+    }
     if (!changing(command, args)) return await runTool(command, args);
     changesLeft--;
     if (changesLeft >= 0) return await runTool(command, args);
@@ -39,6 +48,8 @@ async function serve(request: Request): Promise<unknown> {
   switch (request.verb) {
     case 'configure':
       config = request.config;
+      answers = request.answers;
+      invented.length = 0;
       kernel = start();
       return undefined;
     case 'restart':
@@ -57,6 +68,8 @@ async function serve(request: Request): Promise<unknown> {
       const result: ApplyResult = await kernel.apply(desired, scope);
       return { ...result, networks: Object.fromEntries(result.networks) };
     }
+    case 'invented':
+      return invented;
     case 'run':
       return await runTool(request.command[0]!, request.command.slice(1));
   }

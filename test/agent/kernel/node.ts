@@ -8,8 +8,12 @@ import { fileURLToPath } from 'node:url';
 import { fistpath } from '#proto';
 import type { ApplyResult, KernelConfig, NetworkResult } from '../../../src/agent/kernel/kernel.ts';
 
+/** What a tool is made to say. */
+export type ToolAnswer = { code?: number; stdout?: string; stderr?: string };
+
 export type Request = { id: number } & (
-  | { verb: 'configure'; config: KernelConfig }
+  | { verb: 'configure'; config: KernelConfig; answers?: Record<string, ToolAnswer> }
+  | { verb: 'invented' }
   | { verb: 'restart' }
   | { verb: 'apply'; networks: string[]; scope?: string[]; changes?: number }
   | { verb: 'run'; command: string[] }
@@ -83,7 +87,8 @@ export class Node {
     });
   }
 
-  async configure(change: Partial<KernelConfig> = {}): Promise<void> {
+  /** @param answers instead of running tools; see invented() */
+  async configure(change: Partial<KernelConfig> = {}, answers?: Record<string, ToolAnswer>): Promise<void> {
     const underlay = { device: UNDERLAY_DEVICE, address: this.address };
     const base = {
       node: 'sf-1',
@@ -92,7 +97,12 @@ export class Node {
       portKind: 'netns',
       stateDirectory: STATE,
     } as const;
-    await this.#ask({ verb: 'configure', config: { ...base, ...change } });
+    await this.#ask({ verb: 'configure', config: { ...base, ...change }, ...(answers && { answers }) });
+  }
+
+  /** Commands that ran without having an answer: the changing ones. */
+  async invented(): Promise<string[]> {
+    return (await this.#ask({ verb: 'invented' })) as string[];
   }
 
   /** A new KernelFallback, as after a restart of the daemon. */
