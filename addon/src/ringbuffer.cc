@@ -155,7 +155,11 @@ class RingReader
 		} catch (const Napi::Error &error) {
 			/* There is no JavaScript caller to throw at: 'uncaughtException', as for any
 			 * callback. */
-			napi_fatal_exception(raw, error.Value());
+			try {
+				napi_fatal_exception(raw, error.Value());
+			} catch (const Napi::Error &) {
+				/* A worker thread is being terminated: no JavaScript runs any more. */
+			}
 		}
 	}
 

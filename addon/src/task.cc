@@ -67,7 +67,11 @@ void Task::Settle(napi_env raw, napi_value, void *, void *data)
 		else
 			task->deferred_.Resolve(task->Result(env));
 	} catch (const Napi::Error &error) {
-		task->deferred_.Reject(error.Value());
+		try {
+			task->deferred_.Reject(error.Value());
+		} catch (const Napi::Error &) {
+			/* A worker thread is being terminated: no JavaScript runs any more, nobody waits. */
+		}
 	}
 }
 
