@@ -94,7 +94,10 @@ describe('ControllerStream', () => {
     await running;
     late?.forceShutdown();
     assert.ok(delays.length >= 8);
-    assert.ok(delays[0]! <= 400 && delays[7]! >= 2500 && Math.max(...delays) <= 5000, `delays ${delays.join(', ')}`);
+    assert.ok(
+      delays[0]! <= 400 && delays[7]! >= 2500 && Math.max(...delays) <= 5000,
+      `delays ${delays.join(', ')}`,
+    );
     assert.equal(states.at(0), 'lost');
     assert.equal(states.filter((state) => state === 'connected').length, 1);
   });
