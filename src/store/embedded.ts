@@ -239,11 +239,9 @@ class EmbeddedStore implements Store {
           }
         });
         await Promise.all([committed, ...writes]);
-      } catch (cause) {
-        const error = new Error(
-          `store ${this.#directory}: nothing was written: ${(cause as Error).message}`,
-          { cause },
-        );
+      } catch (failure) {
+        const cause = await reasonOf(failure as CommitFailure);
+        const error = new Error(`store ${this.#directory}: nothing was written: ${cause.message}`, { cause });
         for (const { pending } of decided) pending.reject(error);
         return;
       }
@@ -254,6 +252,13 @@ class EmbeddedStore implements Store {
     for (const { changes } of decided) if (changes.length > 0) this.#history.append(changes);
     for (const { pending, result } of decided) pending.resolve(result);
   }
+}
+
+/** What lmdb rejects with; its promise of the real error has to be taken, or that ends the process. */
+type CommitFailure = Error & { commitError?: Promise<never> };
+
+async function reasonOf(failure: CommitFailure): Promise<Error> {
+  return (await failure.commitError?.catch((reason: Error) => reason)) ?? failure;
 }
 
 function encode(previous: Buffer | undefined, revision: number, value: Uint8Array): Buffer {
