@@ -14,12 +14,16 @@ interface DumpOptions {
 
 /** The heavy half of these commands: the addon, the tables of the ABI. */
 async function load() {
-  const [annotation, { NameBook }, { PinnedMaps }] = await Promise.all([
+  const [
+    { annotate, FILTERABLE, flatten, KEY_FIELD, numberOf, readSlots, vniOf },
+    { NameBook },
+    { PinnedMaps },
+  ] = await Promise.all([
     import('../inspect/annotate.ts'),
     import('../inspect/name-book.ts'),
     import('../inspect/pinned-maps.ts'),
   ]);
-  return { ...annotation, NameBook, PinnedMaps };
+  return { annotate, FILTERABLE, flatten, KEY_FIELD, NameBook, numberOf, PinnedMaps, readSlots, vniOf };
 }
 
 /** A member's number with its meaning behind it: `2 (demonet)`. */
