@@ -115,8 +115,9 @@ export class Programs {
         this.#tcx = false;
       }
     }
-    if (queryTc(ifindex, 'ingress', TC_HANDLE, TC_PRIORITY) === program.info.id) return false;
-    program.attachTc(ifindex, 'ingress', TC_HANDLE, TC_PRIORITY);
+    const present = queryTc(ifindex, 'ingress', TC_HANDLE, TC_PRIORITY);
+    if (present === program.info.id) return false;
+    program.attachTc(ifindex, 'ingress', TC_HANDLE, TC_PRIORITY, present !== 0);
     return true;
   }
 
