@@ -1,17 +1,15 @@
-import { join } from 'node:path';
-import { fileURLToPath } from 'node:url';
 import { Cluster, type Mode, type Network } from '../lab/cluster.ts';
 import { compileTool } from '../lab/compile.ts';
 import { generateFrom } from '../lab/generator.ts';
 import { GUEST_DEVICE, type Guest } from '../lab/guest.ts';
 import { udpFrame } from '../lab/packet.ts';
 import { type ProcessId, stop, until } from '../lab/process.ts';
+import { nodeScript } from '../lab/repository.ts';
 import { ownName, sweepDead, UNDERLAY_DEVICE } from '../lab/topology.ts';
 import type { Costs } from './program-cost.ts';
 import { type Row, row } from './rows.ts';
 
 const SECTION = 'datapath';
-const SELF = fileURLToPath(import.meta.url);
 const MODES: readonly Mode[] = ['kernel', 'ebpf'];
 const SINK_PORT = 9;
 const [UDP_PORT, TCP_PORT] = [7001, 7002];
@@ -165,11 +163,7 @@ async function programCost({ network, sender, neighbour, receiver }: Stage): Pro
     neighbour: neighbour.address,
     remote: { address: receiver.node.address, mac: receiver.address.mac, ipv4: receiver.address.ipv4 },
   };
-  const built = SELF.endsWith('.js');
-  const loader = built ? [] : ['--import', import.meta.resolve('tsx')];
-  const script = join(SELF, '..', `program-cost.${built ? 'js' : 'ts'}`);
-  const text = await node.run([process.execPath, ...loader, script, JSON.stringify(costs)], {
-    timeout: 60_000,
-  });
+  const command = [...nodeScript('bench/program-cost'), JSON.stringify(costs)];
+  const text = await node.run(command, { timeout: 60_000 });
   return JSON.parse(text) as Record<string, number>;
 }

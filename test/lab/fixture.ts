@@ -4,7 +4,7 @@ import type { Guest } from './guest.ts';
 import { stop, until } from './process.ts';
 import { ownName, sweepDead } from './topology.ts';
 
-const LOG_LINES = 15;
+const LOG_LINES = 5;
 
 /** A cluster for the tests of one `describe`; when one fails, the last lines of the daemons' logs are shown. */
 export function useCluster(options: ClusterOptions, prepare?: (cluster: Cluster) => Promise<void>): Cluster {

@@ -1,12 +1,8 @@
-import { fileURLToPath } from 'node:url';
 import { compileProgram } from './compile.ts';
 import type { Guest } from './guest.ts';
 import { GUEST_DEVICE } from './guest.ts';
+import { nodeScript } from './repository.ts';
 import type { LabNode } from './topology.ts';
-
-const SELF = fileURLToPath(import.meta.url);
-/** The sibling generate.ts, or generate.js when this runs from dist/. */
-const SCRIPT = SELF.replace('generator', 'generate');
 
 export interface Load {
   /** Ethernet header first; at least 64 bytes. */
@@ -28,9 +24,8 @@ export async function generate(
   namespace?: string,
 ): Promise<number> {
   await compileProgram('lab/generator');
-  const loader = SELF.endsWith('.ts') ? ['--import', import.meta.resolve('tsx')] : [];
   const hex = Buffer.from(load.frame).toString('hex');
-  const command = [process.execPath, ...loader, SCRIPT, device, hex, String(load.rate), String(load.seconds)];
+  const command = [...nodeScript('lab/generate'), device, hex, String(load.rate), String(load.seconds)];
   return Number(await node.run(command, { timeout: load.seconds * 1000 + 20_000 }, namespace));
 }
 

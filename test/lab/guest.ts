@@ -52,7 +52,9 @@ export async function startTapGuest(guest: Guest): Promise<void> {
     `${GUEST_DEVICE} of guest ${namespace} is there (see ${node.logOf(`tapguest-${port}`)})`,
     async () => (await guest.tryRun(['ip', 'link', 'show', GUEST_DEVICE])).code === 0,
   );
-  const setAddress = address.ipv4 ? `address add ${address.ipv4}/${address.prefix} dev ${GUEST_DEVICE}` : '';
+  const setAddress = address.ipv4
+    ? `address add ${address.ipv4}/${address.prefix} brd + dev ${GUEST_DEVICE}`
+    : '';
   await guest.run(['sh', '-ec', `echo 1 > /proc/sys/net/ipv6/conf/${GUEST_DEVICE}/disable_ipv6`]);
   await guest.run(['ip', '-batch', '-'], {
     input: `link set lo up\nlink set ${GUEST_DEVICE} address ${address.mac} mtu ${address.mtu} up\n${setAddress}\n`,

@@ -102,7 +102,7 @@ async function up(name: string, options: Saved, mode: Mode): Promise<void> {
   await cluster.up();
   writeFileSync(settingsFile(cluster), JSON.stringify(options));
   await cluster.setMode(mode);
-  await new WorkedExample(cluster, (text) => console.log(text)).perform();
+  await new WorkedExample(cluster, mode, (text) => console.log(text)).perform();
   console.log(`
 The lab goes on running. Go on with:
   npm run lab -- shell sf-1                 a shell on a node; fistpath works there, on sf-2 and sf-3, too

@@ -198,11 +198,15 @@ export class Topology {
       ],
       { log: node.logOf('holder'), record: join(node.directory, 'holder.pid') },
     );
-    await until(`node ${node.name} is there (see ${node.logOf('holder')})`, async () => {
-      if (!isAlive(id))
-        throw new Error(`node ${node.name}: ${(await run(['cat', node.logOf('holder')])).trim()}`);
-      return (await run(['cat', node.logOf('holder')])).endsWith('ready\n');
-    });
+    await until(
+      `node ${node.name} is there (see ${node.logOf('holder')})`,
+      async () => {
+        if (!isAlive(id))
+          throw new Error(`node ${node.name}: ${(await run(['cat', node.logOf('holder')])).trim()}`);
+        return (await run(['cat', node.logOf('holder')])).endsWith('ready\n');
+      },
+      30_000,
+    );
   }
 
   async #join(node: LabNode): Promise<void> {
