@@ -1,0 +1,122 @@
+// Desired state: a pure function of the records, checked against what a mesh has to be.
+import assert from 'node:assert/strict';
+import fc from 'fast-check';
+import { fistpath } from '#proto';
+import { chooseRouter, desiredNetwork, type Placed } from '../../src/controller/desired.ts';
+import { formatMac } from '../../src/records/mac.ts';
+
+const { CREATED, INITIAL, DELETE_WAIT, DELETED, ERROR, MISSING } = fistpath.State;
+
+const nodes = Array.from({ length: 5 }, (_, index) =>
+  fistpath.Node.create({
+    name: `sf-${index + 1}`,
+    address: `10.2.1.${11 + index}`,
+    state: index === 4 ? MISSING : CREATED,
+  }),
+);
+const routerMac = Uint8Array.of(2, 0, 0, 255, 255, 255);
+const make = (state = CREATED) =>
+  fistpath.Network.create({
+    uuid: 'net',
+    name: 'demonet',
+    vxid: 7,
+    netblock: '192.168.0.0/24',
+    mtu: 8950,
+    state,
+    routerMac,
+  });
+
+const placements = fc.array(
+  fc.record({ node: fc.nat(4), state: fc.constantFrom(INITIAL, CREATED, ERROR, DELETE_WAIT, DELETED) }),
+  { maxLength: 12 },
+);
+const place = (given: { node: number; state: fistpath.State }[]): Placed[] =>
+  given.map(({ node, state }, index) => ({
+    node: nodes[node]!,
+    interface: fistpath.Interface.create({
+      uuid: `if-${String(index).padStart(2, '0')}`,
+      instance: `inst-${index}`,
+      mac: Uint8Array.of(2, 0, 0, 0, 0, index),
+      ipv4: `192.168.0.${10 + index}`,
+      state,
+    }),
+  }));
+
+describe('controller: desired state', () => {
+  it('is a full mesh of the members without self, with every MAC behind its own node (property)', () => {
+    fc.assert(
+      fc.property(placements, fc.option(fc.nat(4), { nil: undefined }), (given, at) => {
+        const router = at === undefined ? undefined : nodes[at]!;
+        const placed = place(given);
+        const live = placed.filter(
+          (each) => each.interface.state !== DELETE_WAIT && each.interface.state !== DELETED,
+        );
+        const members = new Set(live.map(({ node }) => node));
+        if (router) members.add(router);
+        const desired = desiredNetwork({ network: make(), placed, router });
+        assert.deepEqual([...desired.keys()].toSorted(), [...members].map(({ name }) => name).toSorted());
+        for (const [name, network] of desired) {
+          const self = nodes.find((node) => node.name === name)!;
+          const others = [...members].filter((node) => node !== self).map(({ address }) => address);
+          assert.deepEqual(network.peers, others.toSorted());
+          const remote = new Map(
+            live
+              .filter(({ node }) => node !== self)
+              .map((each) => [formatMac(each.interface.mac), each.node.address]),
+          );
+          if (router && router !== self) remote.set(formatMac(routerMac), router.address);
+          const given = network.remoteMacs.map(
+            ({ mac, node }) => [formatMac(mac!), node!] as [string, string],
+          );
+          assert.equal(given.length, remote.size);
+          assert.deepEqual(new Map(given), remote);
+          const ports = live.filter(({ node }) => node === self).map((each) => each.interface.uuid);
+          assert.deepEqual(
+            network.ports.map((port) => port.interface),
+            ports.toSorted(),
+          );
+          assert.deepEqual(network.router?.address, router === self ? '192.168.0.1' : undefined);
+          assert.deepEqual([network.vni, network.mtu], [7, 8950]);
+        }
+      }),
+    );
+  });
+
+  it('does not depend on the order of the records (property)', () => {
+    fc.assert(
+      fc.property(placements, fc.infiniteStream(fc.nat()), (given, order) => {
+        const placed = place(given);
+        const shuffled = placed
+          .map((each) => ({ each, key: order.next().value }))
+          .toSorted((a, b) => a.key - b.key)
+          .map(({ each }) => each);
+        const encode = (list: Placed[]) =>
+          [...desiredNetwork({ network: make(), placed: list, router: nodes[0] })]
+            .map(([name, network]) => [
+              name,
+              Buffer.from(fistpath.NodeNetwork.encode(network).finish()).toString('hex'),
+            ])
+            .toSorted();
+        assert.deepEqual(encode(shuffled), encode(placed));
+      }),
+    );
+  });
+
+  it('is nothing for a dead network', () => {
+    const placed = place([{ node: 1, state: CREATED }]);
+    for (const state of [DELETE_WAIT, DELETED]) {
+      assert.equal(desiredNetwork({ network: make(state), placed, router: nodes[0] }).size, 0);
+    }
+    assert.equal(
+      desiredNetwork({ network: make(ERROR), placed, router: nodes[0] }).size,
+      2,
+      'an error is tried again',
+    );
+  });
+
+  it('takes the first by name when several nodes say that they are the network node', () => {
+    const say = (name: string, networkNode: boolean) => fistpath.Node.create({ name, networkNode });
+    assert.equal(chooseRouter([say('a', false), say('c', true), say('b', true)])?.name, 'b');
+    assert.equal(chooseRouter([say('a', false)]), undefined);
+  });
+});
