@@ -97,7 +97,9 @@ export async function execute(plan: Plan, run: Run, memory: Memory): Promise<Exe
         if (reason !== undefined) failures.set(operation, reason);
       }
     };
-    await Promise.all(Array.from({ length: PARALLEL }, worker));
+    // All come to their end before a pass does, whatever happens to one.
+    const ends = await Promise.allSettled(Array.from({ length: PARALLEL }, worker));
+    for (const end of ends) if (end.status === 'rejected') throw end.reason;
     return failures;
   }
 
@@ -131,7 +133,7 @@ export async function execute(plan: Plan, run: Run, memory: Memory): Promise<Exe
     // Not `ip netns exec`, which mounts another /sys (and so hides bpffs) for what it runs.
     const args = [`--net=/run/netns/${setup.namespace}`, 'sh', '-c', INNER_SCRIPT, 'sh', file];
     const { code, stderr } = await run('nsenter', [...args, setup.router ? 'router' : '', ...setup.devices]);
-    rmSync(file);
+    rmSync(file, { force: true });
     if (code !== 0) return `set-up inside namespace ${setup.namespace} failed: ${stderr.trim()}`;
     inner.push(setup);
     return undefined;
