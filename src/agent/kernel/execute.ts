@@ -50,7 +50,12 @@ export async function execute(plan: Plan, run: Run, memory: Memory): Promise<Exe
 
   /** Whether it is no failure at all. */
   const excused = (stage: string, operation: Operation, reason: string): boolean => {
-    if (operation.removes && /does not exist|Cannot find device|No such|Cannot remove/.test(reason))
+    // Not for nft, whose file is done whole or not at all: the others in it are there still.
+    if (
+      operation.removes &&
+      operation.tool !== 'nft' &&
+      /does not exist|Cannot find device|No such|Cannot remove/.test(reason)
+    )
       return true;
     failedStages.add(stage);
     if (operation.networks.length === 0 && !problems.includes(reason)) problems.push(reason);

@@ -93,6 +93,12 @@ describe('kernel fallback, planner', () => {
     assert.ok(!all.some((each) => /phy-2-o up|dst 10\.2\.1\.11/.test(each)));
   });
 
+  it('tells who joins the mesh, this node first, though it is not its own peer', () => {
+    const operations = planFor([one]).stages.flatMap((stage) => stage.operations);
+    const joins = operations.flatMap(({ mesh }) => (mesh ? [`${mesh.operation} ${mesh.address}`] : []));
+    assert.deepEqual(joins, [`add mesh elements ${SF1}`, `add mesh elements ${SF2}`]);
+  });
+
   it('takes the guard away behind the devices', () => {
     const actual = nothing();
     actual.links = new Map([link('vxlan-2', { alias: `fistpath:${NETWORK}` })]);
