@@ -18,6 +18,13 @@ export interface GoldenCase {
   flow: number;
 }
 
+export interface GoldenRequest {
+  cases: GoldenCase[];
+  /** Of the outer header: this node's and the other's, in dotted form. */
+  underlay: string;
+  remote: string;
+}
+
 export interface GoldenResult {
   got: string;
   expected: string;
@@ -26,10 +33,9 @@ export interface GoldenResult {
 
 const MTU = 8950;
 const [guestMac, remoteMac] = ['020000000001', '020000000002'];
-const [underlay, remote] = ['10.2.1.11', '10.2.1.12'];
 
 const colons = (mac: string): string => mac.match(/../g)!.join(':');
-const cases = request<GoldenCase[]>();
+const { cases, underlay, remote } = request<GoldenRequest>();
 const wire = 100;
 createVeth('wire', 'wire-far', wire, 9000);
 const maps: Maps = {
