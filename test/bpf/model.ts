@@ -1,6 +1,7 @@
 /**
  * What the programs of bpf/ should decide, written from their specification (abi.h, RFC 791, 768, 826, 7348,
- * 6040, 8200) and not from their code: the oracle of the fuzz, truncation and counter tests.
+ * 6040, 8200) and not from their code: the oracle of the fuzz, truncation and counter tests. Where the specification
+ * leaves open which of several reasons to name, the programs' order of checks is followed.
  *
  * Plain and slow on purpose. Offsets are bytes from the start of the frame; addresses are numbers in host
  * order, MACs 12 hexadecimal digits.
