@@ -1,6 +1,7 @@
 import { decodeRecord, type RecordOf } from '../records/codec.ts';
-import { parseRecordKey, RECORDS, TABLES, type TableName } from '../records/keys.ts';
+import { parseRecordKey, RECORDS, recordKey, TABLES, type TableName } from '../records/keys.ts';
 import { parseAddress } from '../records/netblock.ts';
+import { isLive } from '../records/states.ts';
 import { CompactedError, type Store, type StoreChange } from '../store/store.ts';
 
 export interface Entry<T> {
@@ -24,6 +25,7 @@ export class Cache {
   readonly #tables = Object.fromEntries(TABLES.map((table) => [table, new Map()])) as unknown as Tables;
   readonly #interfacesOf = new Index();
   readonly #instancesOn = new Index();
+  readonly #liveOn = new Map<string, number>();
   readonly #named = new Index();
   readonly #reservationsOf = new Map<string, Map<number, RecordOf['address']>>();
   readonly #listeners: ((changes: Change[]) => void)[] = [];
@@ -35,6 +37,13 @@ export class Cache {
   async open(store: Store): Promise<void> {
     for (;;) {
       const { revision, entries } = await store.range(RECORDS);
+      const there = new Set(entries.map(({ key }) => key));
+      for (const table of TABLES) {
+        for (const id of this.#tables[table].keys()) {
+          const key = recordKey(table, id);
+          if (!there.has(key)) this.#change({ key, value: undefined }, revision);
+        }
+      }
       for (const { key, value, modRevision } of entries) this.#change({ key, value }, modRevision);
       this.#revision = revision;
       try {
@@ -44,7 +53,6 @@ export class Cache {
         return;
       } catch (error) {
         if (!(error instanceof CompactedError)) throw error;
-        for (const table of TABLES) this.#tables[table].clear();
       }
     }
   }
@@ -99,6 +107,11 @@ export class Cache {
     return [...this.#instancesOn.get(node)].map((uuid) => this.get('instance', uuid)!);
   }
 
+  /** How many instances of a node are neither deleted nor on their way out. */
+  liveInstancesOn(node: string): number {
+    return this.#liveOn.get(node) ?? 0;
+  }
+
   /** Networks or instances with a name in a namespace, deleted ones included. */
   named<T extends 'network' | 'instance'>(table: T, namespace: string, name: string): RecordOf[T][] {
     return [...this.#named.get(`${table}/${namespace}/${name}`)].map((uuid) => this.get(table, uuid)!);
@@ -136,7 +149,11 @@ export class Cache {
 
   #index({ table, id, before, after }: Change): void {
     if (table === 'interface') this.#interfacesOf.move(id, before?.network, after?.network);
-    if (table === 'instance') this.#instancesOn.move(id, before?.node, after?.node);
+    if (table === 'instance') {
+      this.#instancesOn.move(id, before?.node, after?.node);
+      if (before && isLive(before)) this.#liveOn.set(before.node, this.liveInstancesOn(before.node) - 1);
+      if (after && isLive(after)) this.#liveOn.set(after.node, this.liveInstancesOn(after.node) + 1);
+    }
     if (table === 'network' || table === 'instance') {
       const name = (record: typeof before) => record && `${table}/${record.namespace}/${record.name}`;
       this.#named.move(id, name(before), name(after));

@@ -2,7 +2,6 @@ import { isIPv4 } from 'node:net';
 import { fistpath } from '#proto';
 import { RequestError } from '../records/errors.ts';
 import { revise } from '../records/revise.ts';
-import { isLive } from '../records/states.ts';
 import { checkPrintable } from '../records/text.ts';
 import { type Context, makeEvent } from './context.ts';
 import type { Caller } from './operations.ts';
@@ -40,7 +39,7 @@ export class Nodes {
     const { cache, events, writer } = this.#context;
     await writer.run((draft) => {
       findNode(this.#context, name);
-      const instances = cache.instancesOn(name).filter(isLive).length;
+      const instances = cache.liveInstancesOn(name);
       if (instances > 0)
         throw new RequestError('conflict', `node ${name} has ${instances} instances: delete them first`);
       if (connected) throw new RequestError('conflict', `node ${name} is connected: stop its agent first`);

@@ -1,6 +1,5 @@
 import { fistpath } from '#proto';
 import { RequestError } from '../records/errors.ts';
-import { isLive } from '../records/states.ts';
 import type { Context } from './context.ts';
 import { findNode } from './references.ts';
 import type { Draft } from './writer.ts';
@@ -64,6 +63,6 @@ export class Placement {
   }
 
   #load(node: string): number {
-    return this.#context.cache.instancesOn(node).filter(isLive).length + (this.#placed.get(node) ?? 0);
+    return this.#context.cache.liveInstancesOn(node) + (this.#placed.get(node) ?? 0);
   }
 }

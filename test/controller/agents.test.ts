@@ -74,7 +74,11 @@ describe('controller: agents', () => {
     const one = await sf1();
     const two = await sf2();
     const { uuid } = await network();
-    await scene.operations.createInstance(SYSTEM, instanceOn([uuid], { placed_on: 'sf-2' }));
+    const request = instanceOn([uuid], { placed_on: 'sf-2' });
+    const instance = await scene.operations.createInstance(SYSTEM, request);
+    // Everything that sf-2 has to say has arrived.
+    const state = async () => (await scene.operations.getInstance(SYSTEM, instance.uuid)).state;
+    await eventually('created', async () => (await state()) === CREATED);
     await one.until(() => one.networks.get(uuid)?.peers?.length === 1);
     scene.pass(9);
     one.send({ heartbeat: {} });

@@ -96,7 +96,7 @@ describe('controller: desired state', () => {
               name,
               Buffer.from(fistpath.NodeNetwork.encode(network).finish()).toString('hex'),
             ])
-            .toSorted();
+            .toSorted(([a], [b]) => (a! < b! ? -1 : 1));
         assert.deepEqual(encode(shuffled), encode(placed));
       }),
     );

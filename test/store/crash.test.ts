@@ -22,7 +22,7 @@ describe('embedded store: processes', () => {
     rmSync(directory, { recursive: true });
   });
 
-  async function startWriter(): Promise<{ acknowledged: Set<number>; next(): Promise<unknown> }> {
+  async function startWriter(): Promise<{ acknowledged: Set<number>; next: () => Promise<unknown> }> {
     child = spawn(process.execPath, ['--import', 'tsx', WRITER, directory], {
       stdio: ['ignore', 'pipe', 'inherit'],
     });
