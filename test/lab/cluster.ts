@@ -17,6 +17,8 @@ export interface ClusterOptions {
   bystanders?: readonly NodeSpec[];
   /** Fields for every daemon's configuration file. */
   config?: Record<string, unknown>;
+  /** A command line to put before every daemon's, which takes its place as a process. */
+  under?: (node: LabNode) => readonly string[];
 }
 
 export interface Network {
@@ -95,6 +97,13 @@ export class Cluster {
 
   /** Builds everything anew and waits until the controller knows every node. */
   async up(): Promise<void> {
+    await this.prepare();
+    for (const node of this.nodes) this.startDaemon(node);
+    await this.ready();
+  }
+
+  /** Everything but the daemons. */
+  async prepare(): Promise<void> {
     if (!existsSync(DAEMON)) throw new Error(`${DAEMON} is missing: npm run build`);
     await this.topology.up();
     writeFileSync(this.#keyFile, `${crypto.randomUUID()}\n`, { mode: 0o600 });
@@ -111,8 +120,6 @@ export class Cluster {
     for (const node of this.#bystanders) {
       if (this.options.underlayHook === 'xdp') await this.#finishChecksums(node);
     }
-    for (const node of this.nodes) this.startDaemon(node);
-    await this.ready();
   }
 
   async down(): Promise<void> {
@@ -120,7 +127,8 @@ export class Cluster {
   }
 
   startDaemon(node: LabNode): ProcessId {
-    return node.start('fistpathd', [process.execPath, DAEMON, '--config', this.configOf(node)]);
+    const under = this.options.under?.(node) ?? [];
+    return node.start('fistpathd', [...under, process.execPath, DAEMON, '--config', this.configOf(node)]);
   }
 
   /** The daemon's process; throws when it does not run. */

@@ -38,6 +38,11 @@ export function useCluster(options: ClusterOptions, prepare?: (cluster: Cluster)
   return cluster;
 }
 
+/** A measured figure, among the test's output. */
+export function figure(text: string): void {
+  console.log(`        ${text}`);
+}
+
 /** Runs a client against an iperf3 server in another guest; returns the client's JSON report. */
 export async function iperf3(from: Guest, to: Guest, args: readonly string[]): Promise<IperfReport> {
   const server = to.start('iperf3', ['iperf3', '--server', '--one-off']);

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { Capture, type CapturedFrame } from './capture.ts';
 import type { Mode, PortKind, UnderlayHook } from './cluster.ts';
 import { kernelForwarded, packetsOf, portCounters, readCounters, startWitness } from './counters.ts';
-import { checksumErrors, iperf3, pingLoss, useCluster } from './fixture.ts';
+import { checksumErrors, figure, iperf3, pingLoss, useCluster } from './fixture.ts';
 import { GUEST_DEVICE, type Guest } from './guest.ts';
 
 const VARIANTS: { ports: PortKind; underlayHook: UnderlayHook }[] = [
@@ -102,6 +102,9 @@ for (const variant of VARIANTS) {
           assert.equal(delta('port', 'tunnel'), sent);
           assert.equal(delta('underlay', 'port') + delta('tunnel', 'port'), received);
           const share = (sent + received) / (sent + received + carried[i]!);
+          figure(
+            `${guest.node.name}: ${sent + received} unicast frames by the fast path, ${carried[i]} by the kernel`,
+          );
           assert.ok(share >= 0.999, `the fast path of ${guest.node.name} carried only ${share}`);
           assert.ok(
             carried[i]! <= unicast.length / 1000,
