@@ -3,12 +3,14 @@
  * loaded once more around the node's own pinned maps, so that they decide about real ports and entries.
  * Arguments: one JSON document, the Costs below. Prints { measure: nanoseconds }.
  *
- * Every value is the median of single runs: a repeated run would get its own output as input.
+ * Every value is the median of single runs: a repeated run would get its own output as input. What the empty programs
+ * cost (reading the clock twice, a call) is in all the others, too.
  */
 import { execFileSync } from 'node:child_process';
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { BpfObject } from '#addon';
+import { compileProgram } from '../lab/compile.ts';
 import { ethernet, ipv4, ipv4Bytes, udp, udpFrame, vxlan } from '../lab/packet.ts';
 import { repository } from '../lab/repository.ts';
 import { median } from './rows.ts';
@@ -26,7 +28,7 @@ const RUNS = 20_000;
 /** struct __sk_buff: offset of ifindex, and size. */
 const SKB = { ifindex: 40, size: 192 };
 const [OK, REDIRECT] = [0, 7];
-const XDP_REDIRECT = 4;
+const [XDP_PASS, XDP_REDIRECT] = [2, 4];
 
 const costs = JSON.parse(process.argv[2]!) as Costs;
 const { here, neighbour, remote, vni } = costs;
@@ -85,7 +87,18 @@ const unrelated = udpFrame(
   payload,
 );
 
+const empty = new BpfObject(readFileSync(await compileProgram('bench/empty')));
+empty.load();
+
 const cases = [
+  {
+    measure: 'empty TC program',
+    program: empty.program('empty_tc'),
+    device: devices.port,
+    frame: inner(here, remote),
+    expect: OK,
+  },
+  { measure: 'empty XDP program', program: empty.program('empty_xdp'), frame: arriving, expect: XDP_PASS },
   {
     measure: 'port: to the tunnel',
     program: port,
