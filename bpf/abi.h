@@ -35,10 +35,12 @@ enum reason {
 	/* to the kernel */
 	REASON_UNKNOWN_DEVICE = 2, /* the device is in no map (yet) */
 	REASON_TRUNCATED = 3, /* shorter than its own headers claim */
-	REASON_MULTICAST = 4, /* broadcast or multicast destination MAC */
+	REASON_MULTICAST =
+	        4, /* broadcast or multicast destination MAC, or a source MAC that no station has */
 	REASON_ARP = 5,
 	REASON_ETHERTYPE = 6, /* neither IPv4, IPv6 nor ARP; VLAN tags among them */
-	REASON_IP_MALFORMED = 7, /* version, a length or a unicast packet's source (0.0.0.0) is wrong */
+	/* version, a length, a unicast packet's source (0.0.0.0) or the tunnel's IPv4 checksum is wrong */
+	REASON_IP_MALFORMED = 7,
 	REASON_IP_OPTIONS = 8, /* IPv4 options, IPv6 extension headers */
 	REASON_FRAGMENT = 9,
 	REASON_UNKNOWN_MAC = 10, /* destination not in the FDB */
@@ -46,7 +48,7 @@ enum reason {
 	REASON_SAME_PORT = 12, /* source port = destination port */
 	REASON_TOO_BIG = 13, /* longer than the MTU; a GSO frame by its segments */
 	REASON_NO_NEXTHOP = 14, /* the remote node's next hop is not resolved */
-	REASON_NOT_VXLAN = 15, /* on the underlay, but not for our VXLAN address and port */
+	REASON_NOT_VXLAN = 15, /* on the underlay, but not for our MAC, VXLAN address and port */
 	REASON_VXLAN_FLAGS = 16, /* I flag clear, or reserved bits set (RFC 7348, 5) */
 	REASON_UNKNOWN_VNI = 17,
 	REASON_CONGESTION = 18, /* the outer ECN field changes the inner one: the kernel merges (RFC 6040) */

@@ -42,18 +42,6 @@ _Static_assert(offsetof(struct tunnel_headers, inner) + sizeof(struct ethhdr) -
                        TUNNEL_HEADERS_LENGTH,
                "nothing between the headers");
 
-/* RFC 791, 3.1, over the fields that are not zero. */
-static __always_inline __u16 ipv4_checksum(const struct iphdr *ipv4)
-{
-	__u32 sum = bpf_htons(0x4500 | ipv4->tos) + ipv4->tot_len + ipv4->id + ipv4->frag_off +
-	            bpf_htons(ipv4->ttl << 8 | ipv4->protocol) + (ipv4->saddr & 0xffff) +
-	            (ipv4->saddr >> 16) + (ipv4->daddr & 0xffff) + (ipv4->daddr >> 16);
-
-	sum = (sum & 0xffff) + (sum >> 16);
-	sum = (sum & 0xffff) + (sum >> 16);
-	return ~sum;
-}
-
 /*
  * A layer 3 length as a header tells it. A GSO frame may be longer than 16 bits can say: 0 stands for that,
  * as in the kernel (iph_set_totlen); segmentation writes each segment's own lengths.

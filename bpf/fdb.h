@@ -3,7 +3,6 @@
 #ifndef FISTPATH_FDB_H
 #define FISTPATH_FDB_H
 
-#include <linux/if_packet.h>
 #include "maps.h"
 #include "parse.h"
 

@@ -13,6 +13,7 @@
 #include <stddef.h>
 #include <linux/bpf.h>
 #include <linux/if_ether.h>
+#include <linux/if_packet.h>
 #include <linux/pkt_cls.h>
 #include <bpf/bpf_helpers.h>
 #include <bpf/bpf_endian.h>
@@ -30,7 +31,10 @@ struct packet {
 	__u32 length; /* the whole frame as it came, Ethernet header included, all buffers */
 	__u32 segment_size; /* payload bytes of each segment of a GSO frame; 0: no GSO frame */
 	__u32 segments; /* 0: the kernel has not counted them (frames from a tap) */
+	/* XDP is told neither: a NIC that takes VLAN tags off, or takes in every MAC, must be set up
+	 * otherwise. */
 	bool tagged; /* a VLAN tag that is no longer in the bytes */
+	bool elsewhere; /* not to this device's own MAC */
 };
 
 /* A place in a packet, and the first byte past the part that can be read. */
@@ -49,6 +53,7 @@ static __always_inline struct packet tc_packet(struct __sk_buff *skb)
 	        .segment_size = skb->gso_size,
 	        .segments = skb->gso_segs,
 	        .tagged = skb->vlan_present,
+	        .elsewhere = skb->pkt_type != PACKET_HOST,
 	};
 }
 

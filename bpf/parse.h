@@ -159,6 +159,22 @@ static __always_inline enum reason check_ipv4(const struct iphdr *ipv4, __u32 le
 	return UNDECIDED;
 }
 
+/*
+ * RFC 791, 3.1, of a header without options. Over a header that has its checksum already, the result is 0
+ * when that is right.
+ */
+static __always_inline __u16 ipv4_checksum(const struct iphdr *ipv4)
+{
+	const __u16 *words = (const __u16 *)ipv4;
+	__u32 sum = 0;
+
+	for (int i = 0; i < (int)(sizeof(*ipv4) / sizeof(*words)); i++)
+		sum += words[i];
+	sum = (sum & 0xffff) + (sum >> 16);
+	sum = (sum & 0xffff) + (sum >> 16);
+	return ~sum;
+}
+
 static __always_inline enum reason check_ipv6(const struct ipv6hdr *ipv6, __u32 length)
 {
 	if (ipv6->version != 6)
@@ -188,6 +204,14 @@ static __always_inline __u32 transport_header_length(struct cursor cursor, __u8 
 	return tcp ? tcp->doff * 4 : 0;
 }
 
+/* A MAC that one device can have. A bridge drops what comes from any other. */
+static __always_inline bool is_station(const __u8 *mac)
+{
+	const __u16 *words = (const __u16 *)mac;
+
+	return !(mac[0] & 1) && words[0] | words[1] | words[2];
+}
+
 /*
  * Is this a frame that the fast path may forward at all: unicast, untagged, IPv4 or IPv6, whole, without
  * options? To be called after parse_network().
@@ -197,7 +221,7 @@ static __always_inline enum reason check_frame(const struct packet *packet, stru
 	enum reason reason;
 	__u32 header;
 
-	if (frame->ethernet->h_dest[0] & 1)
+	if (frame->ethernet->h_dest[0] & 1 || !is_station(frame->ethernet->h_source))
 		return REASON_MULTICAST;
 	if (frame->arp)
 		return REASON_ARP;

@@ -5,7 +5,7 @@
 import { execFileSync, spawn } from 'node:child_process';
 import { readFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
-import { DEVICE_BASE, DEVICES } from './world.ts';
+import { DEVICE_BASE, DEVICES, MAC } from './world.ts';
 
 /**
  * Runs a script of this folder in new network and mount namespaces, with the request as JSON on its standard input,
@@ -43,12 +43,24 @@ export function ip(lines: string[]): void {
  */
 export function createDevices(except = 0): void {
   const all = Object.values(DEVICES).filter((ifindex) => ifindex !== except);
-  ip(all.map((ifindex) => `link add name d${ifindex - DEVICE_BASE} index ${ifindex} type bridge`));
+  ip(
+    all.map(
+      (ifindex) =>
+        `link add name d${ifindex - DEVICE_BASE} index ${ifindex} ${addressOf(ifindex)} type bridge`,
+    ),
+  );
+}
+
+/** The underlay takes only what is sent to its own MAC. */
+function addressOf(ifindex: number): string {
+  return ifindex === DEVICES.unknown ? `address ${MAC.underlay.match(/../g)!.join(':')}` : '';
 }
 
 /** In the child: a veth pair, the first end with this ifindex; both up and silent. */
 export function createVeth(name: string, far: string, ifindex: number, mtu: number): void {
-  const lines = [`link add name ${name} index ${ifindex} mtu ${mtu} type veth peer name ${far} mtu ${mtu}`];
+  const lines = [
+    `link add name ${name} index ${ifindex} ${addressOf(ifindex)} mtu ${mtu} type veth peer name ${far} mtu ${mtu}`,
+  ];
   for (const end of [name, far]) lines.push(`link set ${end} addrgenmode none`, `link set ${end} up`);
   ip(lines);
 }

@@ -94,6 +94,7 @@ const sender = (slot: number, ipv4: string, mac: string) => ({
 const maps: Maps = {
   vxlanPort: 4789,
   underlayAddress: address('10.2.1.11'),
+  underlayMac: nodeMac,
   ports: new Map([
     [ifindex('p-guest'), sender(1, '192.168.1.1', MACS.guest)],
     [ifindex('p-other'), sender(2, '192.168.1.3', MACS.other)],

@@ -41,6 +41,7 @@ createVeth('wire', 'wire-far', wire, 9000);
 const maps: Maps = {
   vxlanPort: 4789,
   underlayAddress: ipv4Address(underlay),
+  underlayMac: '0a0000000001',
   ports: new Map(),
   fdb: new Map(),
   networks: new Map(),

@@ -6,7 +6,7 @@
  * Plain and slow on purpose. Offsets are bytes from the start of the frame; addresses are numbers in host
  * order, MACs 12 hexadecimal digits.
  */
-import { encapsulate } from './frames.ts';
+import { checksum, encapsulate } from './frames.ts';
 
 export type ProgramName = 'port' | 'underlay_tc' | 'underlay_xdp' | 'tunnel';
 
@@ -72,6 +72,8 @@ export interface Nexthop {
 export interface Maps {
   vxlanPort: number;
   underlayAddress: number;
+  /** Of the device that tunnel packets come in by. */
+  underlayMac: string;
   ports: Map<number, Port>;
   /** By `fdbKey()`. */
   fdb: Map<string, FdbEntry>;
@@ -126,7 +128,11 @@ const u16 = (f: Uint8Array, at: number): number => (f[at]! << 8) | f[at + 1]!;
 const u32 = (f: Uint8Array, at: number): number => u16(f, at) * 0x1_0000 + u16(f, at + 2);
 const macAt = (f: Uint8Array, at: number): string =>
   Buffer.from(f.buffer, f.byteOffset + at, 6).toString('hex');
-const isMulticast = (f: Uint8Array, ethernet: number): boolean => (u8(f, ethernet) & 1) === 1;
+/** To a group, or from what is no station's address: a bridge drops the latter. */
+function isMulticast(f: Uint8Array, ethernet: number): boolean {
+  const source = macAt(f, ethernet + 6);
+  return ((u8(f, ethernet) | u8(f, ethernet + 6)) & 1) === 1 || source === '000000000000';
+}
 
 /** Each reason belongs to one verdict. */
 export function verdictOf(reason: Reason): Verdict {
@@ -296,9 +302,12 @@ function decidePort(f: Uint8Array, context: Context, maps: Maps): Outcome {
 function readTunnel(
   f: Uint8Array,
   readable: number,
+  xdp: boolean,
   maps: Maps,
 ): { vni: number; source: number; ecn: number } | Reason {
   if (u16(f, 12) !== ETH_IPV4) return 'NOT_VXLAN';
+  // XDP does not know its device's MAC: there the NIC's own filter has to do.
+  if (!xdp && macAt(f, 0) !== maps.underlayMac) return 'NOT_VXLAN';
   if (!hasHeaders(f, 0, readable)) return 'TRUNCATED';
   if (u8(f, 23) !== PROTO_UDP || u32(f, 30) !== maps.underlayAddress) return 'NOT_VXLAN';
   const outer = readIpv4(f, ETHERNET, f.length);
@@ -307,6 +316,7 @@ function readTunnel(
   if (u16(f, 36) !== maps.vxlanPort) return 'NOT_VXLAN';
   // Frame, packet and datagram end at the same byte: the kernel would cut off what lies behind.
   if (u16(f, 16) !== f.length - 14 || u16(f, 38) !== f.length - 34) return 'IP_MALFORMED';
+  if (checksum(f, ETHERNET, 20) !== 0) return 'IP_MALFORMED';
   if (readable < 50) return 'TRUNCATED';
   // RFC 7348, 5: the I flag alone, everything reserved zero.
   if (u32(f, 42) !== 0x0800_0000 || u8(f, 49) !== 0) return 'VXLAN_FLAGS';
@@ -315,7 +325,7 @@ function readTunnel(
 
 function decideUnderlay(f: Uint8Array, xdp: boolean, context: Context, maps: Maps): Outcome {
   const readable = Math.min(context.linear ?? f.length, f.length);
-  const tunnel = readTunnel(f, readable, maps);
+  const tunnel = readTunnel(f, readable, xdp, maps);
   if (typeof tunnel === 'string') return { reason: tunnel };
   const { vni } = tunnel;
   if (!maps.members.has(memberKey(vni, tunnel.source)))

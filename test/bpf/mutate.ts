@@ -4,6 +4,7 @@
  */
 import {
   arp,
+  checksum,
   concat,
   ETHERTYPE,
   echo,
@@ -359,6 +360,11 @@ export function packetOf(seed: number, program: ProgramName, maps: Maps): Packet
     const edit = random.pick(layers.length > 1 && random.chance(25) ? TUNNEL_EDITS : EDITS);
     const layer = random.pick(layers);
     if (f.length >= layer + 14) f = edit(random, f, layer);
+  }
+  // Mostly right, so that the other edits are what decides.
+  if (layers.length > 1 && f.length >= 34 && random.chance(90)) {
+    set16(f, 24, 0);
+    set16(f, 24, checksum(f, 14, 20));
   }
   f = random.chance(1) ? random.bytes(14 + random.below(200)) : f.slice(0, longest);
   if (!xdp && random.chance(10)) {

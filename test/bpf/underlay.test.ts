@@ -54,6 +54,9 @@ function edit(at: number, ...bytes: number[]): Uint8Array {
   return edited;
 }
 
+/** The valid packet, as sent by this MAC. */
+const from = (mac: string): Uint8Array => tunnelled(ethernet(MAC.guestB, mac, ETHERTYPE.ipv4, packet()));
+
 /** The valid packet with four bytes of outer options; lengths are right. */
 function withOptions(): Uint8Array {
   const f = concat(VALID.subarray(0, 34), new Uint8Array([1, 1, 1, 0]), VALID.subarray(34));
@@ -112,6 +115,7 @@ const both: Row[] = [
 
   // Outer headers
   passes('outer version 6', edit(14, 0x65), 'IP_MALFORMED'),
+  passes('outer IPv4 checksum', edit(24, VALID[24]! ^ 1), 'IP_MALFORMED'),
   passes('outer options', withOptions(), 'IP_OPTIONS'),
   passes('first outer fragment', edit(20, 0x20, 0), 'FRAGMENT'),
   passes('later outer fragment', edit(20, 0, 1), 'FRAGMENT'),
@@ -164,6 +168,9 @@ const both: Row[] = [
   passes('13 bytes inside', tunnelled(to(MAC.guestB).subarray(0, 13)), 'TRUNCATED'),
   passes('half an IPv4 header inside', tunnelled(to(MAC.guestB).subarray(0, 24)), 'TRUNCATED'),
   passes('broadcast inside', tunnelled(to(BROADCAST)), 'MULTICAST'),
+  passes('from a group inside', from(BROADCAST), 'MULTICAST'),
+  passes('from nobody inside', from('000000000000'), 'MULTICAST'),
+  delivers('from a station whose MAC ends in zeros inside', from('020000000000')),
   passes('802.1Q inside', tunnelled(to(MAC.guestB, data, ETHERTYPE.vlan)), 'ETHERTYPE'),
   passes('TCP inside', tunnelled(to(MAC.guestB, TCP)), 'TCP'),
   passes(
@@ -181,6 +188,16 @@ describe('underlay in TC', () => {
   table('underlay_tc', DEVICES.unknown, [
     ...both,
     delivers('a port that takes nothing from XDP', tunnelled(to(MAC.bare))),
+    passes(
+      "to another station's MAC",
+      tunnelled(to(MAC.guestB), { destinationMac: MAC.stranger }),
+      'NOT_VXLAN',
+    ),
+    passes(
+      'forged, to another station: not ours to judge',
+      tunnelled(to(MAC.guestB), { destinationMac: MAC.stranger, source: ADDRESS.forger }),
+      'NOT_VXLAN',
+    ),
     {
       ...passes('merged by GRO', tunnelled(to(MAC.guestB, packet(1400))), 'MERGED'),
       gsoSize: 700,
@@ -203,6 +220,8 @@ describe('underlay in XDP', () => {
   table('underlay_xdp', DEVICES.unknown, [
     ...both,
     passes('a port that takes nothing from XDP', tunnelled(to(MAC.bare)), 'NO_XDP'),
+    // What XDP is not told: the NIC's filter of MACs decides before it.
+    delivers("to another station's MAC", tunnelled(to(MAC.guestB), { destinationMac: MAC.stranger })),
     // Several buffers: a veth into another namespace takes them.
     delivers('8950 bytes', tunnelled(to(MAC.large, packet(8950)), { vni: VNI.largest })),
   ]);

@@ -21,7 +21,7 @@ export const DEVICES = {
   vxlan1: device(6),
   vxlan2: device(7),
   vxlanLarge: device(8),
-  /** In no map. */
+  /** In no map; where tunnel packets come in, with the underlay's MAC. */
   unknown: device(9),
 } as const;
 
@@ -98,6 +98,7 @@ export function world(): Maps {
   return {
     vxlanPort: 4789,
     underlayAddress: ADDRESS.underlay,
+    underlayMac: MAC.underlay,
     ports: new Map([
       [DEVICES.guestA, port(first, 1, MAC.guestA, ADDRESS.guestA)],
       [DEVICES.guestB, port(first, 2, MAC.guestB, ADDRESS.guestB)],
