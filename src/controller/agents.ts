@@ -13,6 +13,8 @@ import { findRouter, networksOf, networksTouchedBy, viewNetwork } from './view.t
 
 const { CREATED } = fistpath.State;
 const CHECK_MS = 1000;
+/** So late a check says that this process stood still, not that its agents are silent. */
+const STALL_MS = 2 * CHECK_MS;
 
 export interface AgentsOptions {
   context: Context;
@@ -36,6 +38,7 @@ export class Agents {
   readonly #started: number;
   readonly #timer: NodeJS.Timeout;
   readonly #touched = new Set<string>();
+  #checked = performance.now();
   #settingsChanged = false;
   #flushing = false;
   #closed = false;
@@ -174,21 +177,29 @@ export class Agents {
       views.set(uuid, known);
       return known;
     };
+    const touched = new Set(this.#touched);
+    this.#touched.clear();
     for (const session of this.#sessions.values()) {
       if (this.#settingsChanged) session.sendSettings(cache.revision, this.#settings(session.node));
-      session.flush(cache.revision, (uuid) => view(uuid).get(session.node));
+      // What had to wait for the stream may turn out to be settled, with nothing to send and nobody to report it.
+      for (const uuid of session.flush(cache.revision, (each) => view(each).get(session.node)))
+        touched.add(uuid);
     }
     this.#settingsChanged = false;
-    const touched = [...this.#touched];
-    this.#touched.clear();
     this.#options
       .removals()
-      .settle(touched)
+      .settle([...touched])
       .catch((error: Error) => log.error({ error: error.message }, 'deleted objects could not be finished'));
   }
 
   #checkMissing(): void {
     const { context, nodes, missingAfterSeconds } = this.#options;
+    const late = performance.now() - this.#checked;
+    this.#checked = performance.now();
+    if (late > CHECK_MS + STALL_MS) {
+      for (const { name } of context.cache.all('node')) nodes.heard(name);
+      return;
+    }
     const now = context.clock();
     for (const { name, state } of context.cache.all('node')) {
       const silent = now - (nodes.lastHeard(name) ?? this.#started);

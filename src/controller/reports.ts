@@ -42,7 +42,7 @@ export class Reports {
       const uuid = status.objectUuid ?? '';
       if (status.objectType === 'network') {
         networks.set(uuid, status);
-        if (status.progress === ERROR) session.failed(uuid);
+        if (status.progress === ERROR) session.failed(uuid, status.revision ?? 0);
         else session.applied(uuid, status.revision ?? 0, this.#context.clock());
         settled.push(uuid);
       } else if (status.objectType === 'interface') {

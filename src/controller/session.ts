@@ -64,13 +64,16 @@ export class Session {
     this.#blocked = false;
   }
 
-  /** Sends what is pending, as `desired` has it, until the stream is full. */
-  flush(revision: number, desired: (uuid: string) => fistpath.NodeNetwork | undefined): void {
+  /** Sends what is pending, as `desired` has it, until the stream is full. Returns the networks that it is done with. */
+  flush(revision: number, desired: (uuid: string) => fistpath.NodeNetwork | undefined): string[] {
+    const flushed: string[] = [];
     for (const uuid of this.#pending) {
-      if (this.#blocked) return;
+      if (this.#blocked) break;
       this.#pending.delete(uuid);
       this.#send(revision, uuid, desired(uuid));
+      flushed.push(uuid);
     }
+    return flushed;
   }
 
   sendSettings(revision: number, settings: fistpath.INodeSettings): void {
@@ -87,8 +90,9 @@ export class Session {
     if (revision >= (this.#outstanding.get(uuid) ?? 0)) this.#outstanding.delete(uuid);
   }
 
-  failed(uuid: string): void {
-    this.#failed.add(uuid);
+  /** The agent could not apply the network as of a revision; what was sent since may do better. */
+  failed(uuid: string, revision: number): void {
+    if (revision >= (this.#outstanding.get(uuid) ?? 0)) this.#failed.add(uuid);
   }
 
   /** The agent has applied everything up to a revision, but for what failed. Returns the networks that this settles. */
@@ -130,5 +134,6 @@ export class Session {
       this.#blocked = !this.#wire.write({ revision, network });
     }
     this.#outstanding.set(uuid, revision);
+    this.#failed.delete(uuid);
   }
 }

@@ -128,6 +128,57 @@ describe('controller: agents', () => {
     await eventually('deleted', async () => (await stateOf(uuid)) === DELETED);
   });
 
+  it('settles what was made and deleted while the stream was full', async () => {
+    const one = await sf1();
+    one.pause();
+    const names = Array.from({ length: 600 }, (_, index) => `${index}`.padEnd(255, 'x'));
+    await Promise.all(
+      names.map((name) => scene.operations.createNetwork(SYSTEM, { name, netblock: '10.0.0.0/24' })),
+    );
+    const { uuid } = await network();
+    await new Promise((resolve) => setImmediate(resolve));
+    await scene.operations.deleteNetwork(SYSTEM, uuid);
+    await new Promise((resolve) => setTimeout(resolve, 50));
+    assert.equal(await stateOf(uuid), DELETE_WAIT);
+    one.resume();
+    await eventually('deleted', async () => (await stateOf(uuid)) === DELETED);
+    assert.ok(
+      one.received.every(({ network: sent, removed }) => sent?.uuid !== uuid && removed !== uuid),
+      'the agent never heard of it',
+    );
+  });
+
+  it('takes "all applied" for the removal of a network that had failed', async () => {
+    const one = await sf1();
+    one.obedient = false;
+    const { uuid } = await network();
+    await one.until(() => one.networks.has(uuid));
+    one.failing.set(uuid, 'vxlan-1 belongs to somebody else');
+    one.report(uuid);
+    const failedAt = one.revision;
+    await eventually('error', async () => (await stateOf(uuid)) === ERROR);
+    await scene.operations.deleteNetwork(SYSTEM, uuid);
+    await one.until(() => !one.networks.has(uuid));
+    // About the past, and late: it says nothing about the removal.
+    one.report(uuid, failedAt);
+    one.reportAll();
+    await eventually('deleted', async () => (await stateOf(uuid)) === DELETED);
+  });
+
+  it('takes its own standstill for no silence of its agents', async () => {
+    await sf1();
+    // Blocks this whole process, agents and timers included, while its clock goes on.
+    Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 3300);
+    scene.pass(11);
+    await new Promise((resolve) => setTimeout(resolve, 200));
+    const events = await scene.operations.events(SYSTEM, 'node', 'sf-1', {});
+    assert.deepEqual(
+      events.filter(({ operation }) => operation === 'missing'),
+      [],
+    );
+    assert.equal((await scene.operations.getNode(SYSTEM, 'sf-1')).state, CREATED);
+  });
+
   it('shows why a network or an interface could not be made, and recovers', async () => {
     const one = await sf1();
     one.obedient = false;

@@ -47,6 +47,15 @@ export class TestAgent {
     this.#client.close();
   }
 
+  /** Reads nothing until resume(): the controller's stream fills up. */
+  pause(): void {
+    this.#stream.pause();
+  }
+
+  resume(): void {
+    this.#stream.resume();
+  }
+
   /** Waits for a condition on this agent; throws after two seconds. */
   async until(condition: () => boolean): Promise<void> {
     for (const end = Date.now() + 2000; !condition(); ) {
