@@ -51,7 +51,8 @@ export function validationError(errors: FastifySchemaValidationError[], part: st
     return new Error(`${subject} must have names of 1 to 255 characters without control characters`);
   }
   if (first.keyword === 'format') {
-    const rule = first.params.format === 'text' ? 'NUL characters' : 'control characters or line breaks';
+    const rule =
+      first.params.format === 'text' ? 'NUL characters' : 'control or invisible characters or line breaks';
     return new Error(`${subject} must be valid text without ${rule}`);
   }
   if (first.keyword === 'enum') {
@@ -75,9 +76,11 @@ export function describe(
   }
   const status = 'statusCode' in error ? (error.statusCode ?? 500) : 500;
   const code = error.code ?? '';
+  // Without the query, and never the body: both may hold what the log should not.
+  const path = request.url.split('?')[0];
   if (code === 'FST_ERR_CTP_BODY_TOO_LARGE') return { error: 'the body is too large', status: 413 };
   if (code === 'FST_ERR_HANDLER_TIMEOUT') {
-    request.log.error({ method: request.method, url: request.url }, 'request took too long');
+    request.log.error({ method: request.method, path }, 'request took too long');
     return {
       error: 'the request took too long and its outcome is unknown: look before you repeat it',
       status: 503,
@@ -89,11 +92,7 @@ export function describe(
   if (status >= 400 && status < 500) return { error: error.message, status };
   if (status === 503) return { error: error.message, status };
   const id = newErrorId();
-  // The path without its query, and never the body: both may hold what the log should not.
-  request.log.error(
-    { err: error, id, method: request.method, path: request.url.split('?')[0] },
-    'internal error',
-  );
+  request.log.error({ err: error, id, method: request.method, path }, 'internal error');
   return { error: `internal error (id ${id})`, status: 500 };
 }
 

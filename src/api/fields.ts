@@ -2,9 +2,9 @@
 // What needs knowledge of records (netblocks, MACs, states) is checked by the controller.
 import { type Static, type TSchema, Type } from 'typebox';
 import Format from 'typebox/format';
+import { isPrintable } from '../records/text.ts';
 
-/** No control characters, line separators, direction overrides or halves of pairs: safe in logs, tables and files. */
-Format.Set('printable', (text) => !/[\p{Cc}\p{Cs}\u2028\u2029\u202a-\u202e\u2066-\u2069]/u.test(text));
+Format.Set('printable', isPrintable);
 /** Text of several lines: anything that UTF-8 can carry, but no NUL. */
 Format.Set('text', (text) => !/\p{Cs}/u.test(text) && !text.includes('\0'));
 

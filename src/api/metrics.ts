@@ -31,6 +31,18 @@ export function addMetrics(
     labelNames: ['type'],
     registers: [register],
   });
+  const datapath = new Gauge({
+    name: 'fistpath_node_datapath',
+    help: '1 for the path that packets take on a node, as it last reported; 0 for the other one.',
+    labelNames: ['node', 'mode'],
+    registers: [register],
+  });
+  const answers = new Gauge({
+    name: 'fistpath_node_answers',
+    help: '0: the node is missing.',
+    labelNames: ['node'],
+    registers: [register],
+  });
   const agents = new Gauge({ name: 'fistpath_agents', help: 'Connected agents.', registers: [register] });
   const revision = new Gauge({
     name: 'fistpath_store_revision',
@@ -60,6 +72,15 @@ export function addMetrics(
         const health = await operations.health();
         for (const [type, count] of Object.entries(health.objects)) objects.set({ type }, count);
         agents.set(health.agents);
+        // Nodes that were forgotten leave no rows.
+        datapath.reset();
+        answers.reset();
+        for (const { name, answers: up, mode } of health.nodes) {
+          answers.set({ node: name }, up ? 1 : 0);
+          if (mode === '') continue;
+          for (const each of ['ebpf', 'kernel'])
+            datapath.set({ node: name, mode: each }, each === mode ? 1 : 0);
+        }
         revision.set(health.revision);
         return '';
       });

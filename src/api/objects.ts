@@ -1,5 +1,5 @@
-// The JSON objects that the API returns; shapes.ts fills them. Extra to the original's fields are `mtu` and
-// `error_message` of networks, `error_message` of interfaces, and `underlay_mtu` and `datapath` of nodes.
+// The JSON objects that the API returns; shapes.ts fills them. Extra to the original's fields are `mtu`,
+// `router_mac` and `error_message` of networks, `error_message` of interfaces, and `underlay_mtu` and `datapath` of nodes.
 import { type Static, type TSchema, Type } from 'typebox';
 import { nullable, StringMap } from './fields.ts';
 
@@ -34,6 +34,7 @@ const NETWORK = {
   metadata: {},
   version: 1,
   mtu: 8950,
+  router_mac: '02:00:00:5e:10:42',
   error_message: null,
 };
 
@@ -53,6 +54,7 @@ export const Network = Type.Object(
     metadata: StringMap,
     version: whole,
     mtu: Type.Integer({ description: 'Layer 3 bytes that fit inside the network.' }),
+    router_mac: Type.String({ description: 'MAC of the gateway, index 1 of the netblock.' }),
     error_message: nullable(Type.String({ description: 'Why the state is `error`.' })),
   },
   { $id: 'Network', title: 'Network', examples: [NETWORK] },

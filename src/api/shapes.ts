@@ -1,30 +1,13 @@
 // Records to JSON: the field names, the nulls and the order of keys that existing clients rely on.
 import type { Static } from 'typebox';
-import { fistpath } from '#proto';
+import type { fistpath } from '#proto';
+import { formatMac } from '../records/mac.ts';
+import { stateName } from '../records/states.ts';
 import type { Address, Event, Instance, Interface, Network, Node } from './objects.ts';
-
-const STATE_WORDS: Record<fistpath.State, string> = {
-  [fistpath.State.INITIAL]: 'initial',
-  [fistpath.State.CREATED]: 'created',
-  [fistpath.State.DELETE_WAIT]: 'delete-wait',
-  [fistpath.State.DELETED]: 'deleted',
-  [fistpath.State.ERROR]: 'error',
-  [fistpath.State.MISSING]: 'missing',
-};
-
-/** The state's word in JSON. */
-export function stateWord(state: fistpath.State): string {
-  return STATE_WORDS[state];
-}
 
 /** Protobuf has no null: an empty string means that there is nothing. */
 function orNull(text: string): string | null {
   return text === '' ? null : text;
-}
-
-/** 6 bytes as `02:00:00:e0:b7:9e`. */
-function macText(mac: Uint8Array): string {
-  return Array.from(mac, (byte) => byte.toString(16).padStart(2, '0')).join(':');
 }
 
 export function networkJson(record: fistpath.Network): Static<typeof Network> {
@@ -39,10 +22,11 @@ export function networkJson(record: fistpath.Network): Static<typeof Network> {
     provide_dns: record.provideDns,
     floating_gateway: orNull(record.floatingGateway),
     namespace: record.namespace,
-    state: stateWord(record.state),
+    state: stateName(record.state),
     metadata: record.metadata,
     version: record.version,
     mtu: record.mtu,
+    router_mac: formatMac(record.routerMac),
     error_message: orNull(record.error),
   };
 }
@@ -52,12 +36,12 @@ export function interfaceJson(record: fistpath.Interface): Static<typeof Interfa
     uuid: record.uuid,
     network_uuid: record.network,
     instance_uuid: record.instance,
-    macaddr: macText(record.mac),
+    macaddr: formatMac(record.mac),
     ipv4: orNull(record.ipv4),
     order: record.order,
     floating: orNull(record.floating),
     model: record.model,
-    state: stateWord(record.state),
+    state: stateName(record.state),
     metadata: record.metadata,
     version: record.version,
     error_message: orNull(record.error),
@@ -84,7 +68,7 @@ export function instanceJson(
     video: { model: record.video?.model || 'cirrus', memory: record.video?.memory || 16384 },
     node: orNull(record.node),
     power_state: record.powerState,
-    state: stateWord(record.state),
+    state: stateName(record.state),
     console_port: null,
     vdi_port: null,
     vdi_tls_port: null,
@@ -113,7 +97,7 @@ export function nodeJson(record: fistpath.Node): Static<typeof Node> {
     uuid: record.name,
     ip: record.address,
     lastseen: record.lastSeen,
-    state: stateWord(record.state),
+    state: stateName(record.state),
     release: record.release,
     version: record.version,
     is_etcd_master: false,

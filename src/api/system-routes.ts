@@ -30,7 +30,7 @@ const FRONT_PAGE = `<!DOCTYPE html>
 /** An overloaded daemon still has to say that it is alive, and what it is busy with. */
 const ALWAYS = { pressureHandler: () => undefined, rateLimit: false as const };
 
-/** Adds `/`, `/healthz`, `/readyz` and `/metrics`; none of them needs a token or tells of single objects. */
+/** Adds `/`, `/healthz`, `/readyz` and `/metrics`; none of them needs a token, or tells of a tenant's objects. */
 export function addSystemRoutes(app: FastifyInstance, operations: Operations, metrics: Metrics): void {
   app.get('/', {
     schema: {

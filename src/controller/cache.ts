@@ -37,6 +37,11 @@ export class Cache {
   async open(store: Store): Promise<void> {
     for (;;) {
       const { revision, entries } = await store.range(RECORDS);
+      // Namespace `system` is never deleted: a read without anything is a read that failed, and obeying it would
+      // take every network off every node.
+      if (entries.length === 0 && (revision > 0 || this.#revision > 0)) {
+        throw new Error(`the store is at revision ${revision} and has no records: this is no read to act on`);
+      }
       const there = new Set(entries.map(({ key }) => key));
       for (const table of TABLES) {
         for (const id of this.#tables[table].keys()) {

@@ -1,5 +1,6 @@
 import { randomBytes, randomInt, randomUUID } from 'node:crypto';
 import { fistpath } from '#proto';
+import { RequestError } from '../records/errors.ts';
 import type { Netblock } from '../records/netblock.ts';
 import type { Cache } from './cache.ts';
 import type { Events } from './events.ts';
@@ -27,6 +28,15 @@ export interface Log {
   error(detail: object, message: string): void;
 }
 
+/** How many objects there may be: far more than a cluster has, far less than would fill the memory or the disk. */
+export interface ObjectLimits {
+  networks: number;
+  /** Records, those of deleted instances included. */
+  instances: number;
+}
+
+export const OBJECT_LIMITS: ObjectLimits = { networks: 32_768, instances: 262_144 };
+
 /** What every part of the controller works with. */
 export interface Context {
   cache: Cache;
@@ -39,6 +49,13 @@ export interface Context {
   /** The node that this controller runs on: the author of its events. */
   nodeName: string;
   floatingPool: Netblock | undefined;
+  limits: ObjectLimits;
+}
+
+/** Throws RequestError 'no-capacity' when there are so many already. */
+export function checkRoom(what: string, count: number, limit: number): void {
+  if (count < limit) return;
+  throw new RequestError('no-capacity', `there are ${count} ${what}, which is the limit: delete some first`);
 }
 
 type EventFields = {

@@ -1,4 +1,4 @@
-import type { fistpath } from '#proto';
+import { fistpath } from '#proto';
 import type { Agents } from './agents.ts';
 import { type Context, makeEvent } from './context.ts';
 import type { Instances } from './instances.ts';
@@ -9,6 +9,7 @@ import type { Nodes } from './nodes.ts';
 import type {
   Caller,
   EventFilter,
+  Health,
   InstanceRequest,
   NetworkRequest,
   ObjectType,
@@ -166,20 +167,29 @@ export class Controller implements Operations {
     await this.#parts.metadata.delete(caller, type, reference, key);
   }
 
-  async health(): Promise<{
-    ready: boolean;
-    revision: number;
-    objects: Record<ObjectType, number>;
-    agents: number;
-  }> {
+  async health(): Promise<Health> {
     const { cache } = this.#context;
-    const types = ['network', 'instance', 'interface', 'node', 'namespace'] as const;
-    const objects = Object.fromEntries(types.map((type) => [type, cache.count(type)]));
+    const present = (type: ObjectType) => {
+      let count = 0;
+      for (const { state } of cache.all(type)) if (state !== fistpath.State.DELETED) count++;
+      return count;
+    };
     return {
       ready: true,
       revision: cache.revision,
-      objects: objects as Record<ObjectType, number>,
+      objects: {
+        network: present('network'),
+        instance: present('instance'),
+        interface: present('interface'),
+        node: present('node'),
+        namespace: present('namespace'),
+      },
       agents: this.#parts.agents.count,
+      nodes: [...cache.all('node')].map(({ name, state, datapathStatus }) => ({
+        name,
+        answers: state === fistpath.State.CREATED,
+        mode: datapathStatus?.mode ?? '',
+      })),
     };
   }
 

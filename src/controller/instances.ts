@@ -2,8 +2,9 @@ import { fistpath } from '#proto';
 import { RequestError } from '../records/errors.ts';
 import { revise } from '../records/revise.ts';
 import { isLive } from '../records/states.ts';
-import { checkMetadataKey, checkName, checkPrintable } from '../records/text.ts';
-import { type Context, makeEvent } from './context.ts';
+import { checkName, checkPrintable } from '../records/text.ts';
+import { type Context, checkRoom, makeEvent } from './context.ts';
+import { checkMetadata } from './metadata.ts';
 import { type Allocators, keepConflicts, mustTakeInstances, namespaceToEmpty } from './networks.ts';
 import type { Caller, InstanceRequest, InterfaceRequest } from './operations.ts';
 import { Placement } from './placement.ts';
@@ -37,10 +38,11 @@ export class Instances {
   async create(caller: Caller, request: InstanceRequest): Promise<fistpath.Instance> {
     const context = this.#context;
     const name = checkName('instance name', request.name);
-    for (const key of Object.keys(request.metadata ?? {})) checkMetadataKey(key);
+    checkMetadata(`instance ${name}`, request.metadata ?? {});
     for (const channel of request.side_channels ?? []) checkPrintable('side channel', channel);
     const started = context.clock();
     return context.writer.run((draft) => {
+      checkRoom('instances', context.cache.count('instance'), context.limits.instances);
       const namespace = namespaceFor(context, caller, request.namespace);
       draft.expect('namespace', namespace);
       const uuid = context.chance.uuid();

@@ -5,9 +5,30 @@ import type { Context } from './context.ts';
 import type { Caller, ObjectType } from './operations.ts';
 import { find, findInterface, findNode, mayActIn, mustBeAdmin } from './references.ts';
 
-/** Entries per object, and characters per value. */
+/** Per object: entries, characters per value, and characters of all keys and values. */
 const MOST_ENTRIES = 256;
 const LONGEST_VALUE = 65_536;
+const LONGEST_ALL = 262_144;
+
+/** Throws RequestError unless an object can have this metadata: 'malformed', or 'no-capacity' for too much of it. */
+export function checkMetadata(what: string, metadata: Readonly<Record<string, string>>): void {
+  const entries = Object.entries(metadata);
+  let length = 0;
+  for (const [key, value] of entries) {
+    checkMetadataKey(key);
+    length += key.length + value.length;
+    if (value.length <= LONGEST_VALUE) continue;
+    const text = `${what}: the value of metadata ${key} is longer than ${LONGEST_VALUE} characters`;
+    throw new RequestError('malformed', text);
+  }
+  if (entries.length > MOST_ENTRIES) {
+    throw new RequestError('no-capacity', `${what} can have ${MOST_ENTRIES} entries of metadata, no more`);
+  }
+  if (length > LONGEST_ALL) {
+    const text = `${what}: its metadata would have ${length} characters, more than ${LONGEST_ALL}`;
+    throw new RequestError('no-capacity', text);
+  }
+}
 
 /** Texts that people attach to objects. */
 export class Metadata {
@@ -43,20 +64,10 @@ export class Metadata {
 
   async set(caller: Caller, type: ObjectType, reference: string, key: string, value: string): Promise<void> {
     checkMetadataKey(key);
-    if (value.length > LONGEST_VALUE) {
-      throw new RequestError(
-        'malformed',
-        `the value of metadata ${key} is longer than ${LONGEST_VALUE} characters`,
-      );
-    }
     await this.#change(caller, type, reference, (metadata) => {
-      if (!Object.hasOwn(metadata, key) && Object.keys(metadata).length >= MOST_ENTRIES) {
-        throw new RequestError(
-          'no-capacity',
-          `${type} ${reference} has ${MOST_ENTRIES} entries of metadata already`,
-        );
-      }
-      return { ...metadata, [key]: value };
+      const after = { ...metadata, [key]: value };
+      checkMetadata(`${type} ${reference}`, after);
+      return after;
     });
   }
 

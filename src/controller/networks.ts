@@ -1,11 +1,11 @@
 import { fistpath } from '#proto';
 import { RequestError } from '../records/errors.ts';
-import { overlaps, parseNetblock } from '../records/netblock.ts';
+import { formatBlock, overlaps, parseNetblock } from '../records/netblock.ts';
 import { revise } from '../records/revise.ts';
 import { checkTransition, isLive, stateName } from '../records/states.ts';
 import { checkName } from '../records/text.ts';
 import type { Addresses } from './addresses.ts';
-import { type Context, makeEvent } from './context.ts';
+import { type Context, checkRoom, makeEvent } from './context.ts';
 import type { Macs } from './macs.ts';
 import type { Caller, NetworkRequest } from './operations.ts';
 import { find, mayActIn, mustBeAdmin, namespaceFor } from './references.ts';
@@ -42,10 +42,12 @@ export class Networks {
     if (context.floatingPool && overlaps(block, context.floatingPool)) {
       throw new RequestError(
         'malformed',
-        `netblock ${request.netblock} overlaps the pool of floating addresses`,
+        `netblock ${request.netblock} overlaps ${formatBlock(context.floatingPool)}, the pool of floating addresses`,
       );
     }
     return context.writer.run((draft) => {
+      // Every network that is not deleted has a vxid.
+      checkRoom('networks', context.cache.count('vxid'), context.limits.networks);
       const namespace = namespaceFor(context, caller, request.namespace);
       draft.expect('namespace', namespace);
       const uuid = context.chance.uuid();

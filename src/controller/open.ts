@@ -5,7 +5,14 @@ import { Addresses } from './addresses.ts';
 import { addAgentsService, listenForAgents } from './agent-service.ts';
 import { Agents } from './agents.ts';
 import { Cache } from './cache.ts';
-import { type Chance, type Context, type Log, realChance } from './context.ts';
+import {
+  type Chance,
+  type Context,
+  type Log,
+  OBJECT_LIMITS,
+  type ObjectLimits,
+  realChance,
+} from './context.ts';
 import { Controller } from './controller.ts';
 import { Events } from './events.ts';
 import { Instances } from './instances.ts';
@@ -36,6 +43,7 @@ export interface ControllerOptions {
   delay?: (ms: number) => Promise<void>;
   /** Seconds without a message after which a node is missing. */
   missingAfterSeconds?: number;
+  limits?: Partial<ObjectLimits>;
 }
 
 export interface OpenController {
@@ -67,6 +75,7 @@ export async function openController(options: ControllerOptions): Promise<OpenCo
     log,
     nodeName: options.nodeName,
     floatingPool: options.floatingPool === null ? undefined : parseBlock(options.floatingPool),
+    limits: { ...OBJECT_LIMITS, ...options.limits },
   };
 
   const addresses = new Addresses(context);

@@ -55,6 +55,17 @@ export interface EventFilter {
 /** Objects that carry metadata and events, with the word that events use. */
 export type ObjectType = 'network' | 'instance' | 'interface' | 'node' | 'namespace';
 
+export interface Health {
+  ready: boolean;
+  revision: number;
+  /** Those that are not deleted. */
+  objects: Record<ObjectType, number>;
+  /** Connected ones. */
+  agents: number;
+  /** By node; `mode` is empty until its agent has told. */
+  nodes: { name: string; answers: boolean; mode: string }[];
+}
+
 /**
  * What REST can ask of the controller. Every method throws RequestError; another namespace's object is
  * 'not-found'. References are uuids, or names where unique in the caller's namespace ('malformed' where ambiguous).
@@ -106,10 +117,5 @@ export interface Operations {
   deleteMetadata(caller: Caller, type: ObjectType, reference: string, key: string): Promise<void>;
 
   /** For /readyz and /metrics. */
-  health(): Promise<{
-    ready: boolean;
-    revision: number;
-    objects: Record<ObjectType, number>;
-    agents: number;
-  }>;
+  health(): Promise<Health>;
 }

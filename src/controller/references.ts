@@ -32,8 +32,9 @@ export function namespaceFor(context: Context, caller: Caller, asked: string | n
 }
 
 /**
- * The network or instance that a uuid, or a name that is unique in the caller's namespace, means. By uuid deleted
- * ones are found, too. RequestError 'not-found' (also for what the caller may not see), 'malformed' when ambiguous.
+ * The network or instance that a uuid, or a name that is unique in the caller's namespace, means. A deleted one is
+ * found by uuid, and by a name that nothing else has or had: clients poll after a delete by the name they know.
+ * RequestError 'not-found' (also for what the caller may not see), 'malformed' when ambiguous.
  */
 export function find<T extends 'network' | 'instance'>(
   context: Context,
@@ -43,9 +44,8 @@ export function find<T extends 'network' | 'instance'>(
 ): RecordOf[T] {
   const byUuid = context.cache.get(table, reference);
   if (byUuid && mayActIn(context, caller, byUuid.namespace)) return byUuid;
-  const live = context.cache
-    .named(table, caller.namespace, reference)
-    .filter(({ state }) => state !== fistpath.State.DELETED);
+  const named = context.cache.named(table, caller.namespace, reference);
+  const live = named.filter(({ state }) => state !== fistpath.State.DELETED);
   if (live.length > 1) {
     const uuids = live.map(({ uuid }) => uuid).join(', ');
     throw new RequestError(
@@ -53,7 +53,8 @@ export function find<T extends 'network' | 'instance'>(
       `${table} ${JSON.stringify(reference)} may be any of ${uuids}: give the uuid`,
     );
   }
-  if (live[0]) return live[0];
+  const found = live[0] ?? (named.length === 1 ? named[0] : undefined);
+  if (found) return found;
   throw new RequestError('not-found', `${table} ${JSON.stringify(reference)} is not there`);
 }
 

@@ -72,6 +72,10 @@ export function parseBlock(text: string): Netblock {
   return { first, last, prefix: parsed.subnetMask };
 }
 
+export function formatBlock(block: Netblock): string {
+  return `${formatAddress(block.first)}/${block.prefix}`;
+}
+
 export function overlaps(a: Netblock, b: Netblock): boolean {
   return a.first <= b.last && b.first <= a.last;
 }

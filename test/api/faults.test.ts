@@ -118,7 +118,7 @@ describe('faults behind the API', () => {
     const { app } = await faultyServer({
       health: async () => {
         if (broken) throw new Error('gone');
-        return { ready, revision: 7, objects, agents: 2 };
+        return { ready, revision: 7, objects, agents: 2, nodes: [] };
       },
     });
     const notReady = await app.inject('/readyz');
@@ -142,7 +142,10 @@ describe('faults behind the API', () => {
     let broken = false;
     const objects = { network: 3, instance: 2, interface: 4, node: 1, namespace: 1 };
     const { app, headers } = await faultyServer(
-      { health: async () => ({ ready: true, revision: 7, objects, agents: 2 }), listNodes: async () => [] },
+      {
+        health: async () => ({ ready: true, revision: 7, objects, agents: 2, nodes: [] }),
+        listNodes: async () => [],
+      },
       {},
       async () => {
         if (broken) throw new Error('no maps');

@@ -9,8 +9,8 @@ import {
   interfaceJson,
   networkJson,
   nodeJson,
-  stateWord,
 } from '../../src/api/shapes.ts';
+import { stateName } from '../../src/records/states.ts';
 
 const MAC = Buffer.from('020000e0b79e', 'hex');
 
@@ -26,6 +26,7 @@ describe('records as JSON', () => {
         metadata: { a: 'b' },
         version: 6,
         mtu: 8950,
+        routerMac: Uint8Array.of(2, 0, 0, 0x5e, 0x10, 0x42),
       }),
     );
     assert.deepEqual(json, {
@@ -43,6 +44,7 @@ describe('records as JSON', () => {
       metadata: { a: 'b' },
       version: 6,
       mtu: 8950,
+      router_mac: '02:00:00:5e:10:42',
       error_message: null,
     });
     assert.ok(Value.Check(Network, json));
@@ -52,7 +54,7 @@ describe('records as JSON', () => {
     const words = Object.fromEntries(
       Object.entries(fistpath.State)
         .filter((entry): entry is [string, fistpath.State] => typeof entry[1] === 'number')
-        .map(([name, value]) => [name, stateWord(value)]),
+        .map(([name, value]) => [name, stateName(value)]),
     );
     assert.deepEqual(words, {
       INITIAL: 'initial',

@@ -1,6 +1,7 @@
 // References, tenants, keys, metadata, events and what is kept of deleted objects.
 import assert from 'node:assert/strict';
 import { fistpath } from '#proto';
+import { Cache } from '../../src/controller/cache.ts';
 import { Events } from '../../src/controller/events.ts';
 import { instanceOn, KEY, openScene, type Scene, SYSTEM } from './scene.ts';
 
@@ -67,7 +68,7 @@ describe('controller: objects', () => {
   it('refuses netblocks over the floating pool, and names that would break a line', async () => {
     await assert.rejects(network(SYSTEM, { netblock: '10.10.0.0/16' }), {
       code: 'malformed',
-      message: /floating/,
+      message: 'netblock 10.10.0.0/16 overlaps 10.10.0.0/24, the pool of floating addresses',
     });
     await assert.rejects(network(SYSTEM, { name: 'a\nb' }), { code: 'malformed', message: /network name/ });
     assert.deepEqual(await scene.operations.listNetworks(SYSTEM, { all: true }), []);
@@ -193,5 +194,52 @@ describe('controller: objects', () => {
     assert.equal((await scene.operations.getInstance(SYSTEM, instance.uuid)).state, fistpath.State.DELETED);
     await assert.rejects(scene.operations.deleteInstance(SYSTEM, instance.uuid), { code: 'not-found' });
     assert.deepEqual(await scene.operations.listInstances(SYSTEM, {}), []);
+    assert.equal((await scene.operations.health()).objects.instance, 0, 'deleted ones do not count');
+  });
+
+  it('finds a deleted object by a name that nothing else has or had', async () => {
+    const make = async (name: string) => {
+      const { uuid } = await scene.operations.createInstance(SYSTEM, instanceOn([], { name }));
+      await scene.operations.deleteInstance(SYSTEM, uuid);
+      return uuid;
+    };
+    const uuid = await make('once');
+    assert.equal((await scene.operations.getInstance(SYSTEM, 'once')).uuid, uuid);
+    await assert.rejects(scene.operations.deleteInstance(SYSTEM, 'once'), {
+      code: 'not-found',
+      message: `instance once (${uuid}) is already deleted`,
+    });
+    await assert.rejects(scene.operations.getInstance(DEMO, 'once'), { code: 'not-found' });
+    const live = await scene.operations.createInstance(SYSTEM, instanceOn([], { name: 'once' }));
+    assert.equal((await scene.operations.getInstance(SYSTEM, 'once')).uuid, live.uuid);
+    await make('twice');
+    await make('twice');
+    await assert.rejects(scene.operations.getInstance(SYSTEM, 'twice'), { code: 'not-found' });
+  });
+
+  it('bounds metadata by number and size, at creation, too', async () => {
+    const { uuid } = await network();
+    const many = (count: number, value = 'v') =>
+      Object.fromEntries(Array.from({ length: count }, (_, index) => [`k${index}`, value]));
+    const create = (metadata: Record<string, string>) =>
+      scene.operations.createInstance(SYSTEM, instanceOn([uuid], { metadata }));
+    const full = await create(many(256));
+    await assert.rejects(scene.operations.setMetadata(SYSTEM, 'instance', full.uuid, 'more', ''), {
+      code: 'no-capacity',
+      message: new RegExp(`instance ${full.uuid} can have 256 entries`),
+    });
+    await scene.operations.setMetadata(SYSTEM, 'instance', full.uuid, 'k0', 'another');
+    await assert.rejects(create(many(257)), { code: 'no-capacity', message: /instance inst can have 256/ });
+    await assert.rejects(create(many(1, 'x'.repeat(65_537))), { code: 'malformed', message: /k0 is longer/ });
+    await assert.rejects(create(many(5, 'x'.repeat(65_000))), {
+      code: 'no-capacity',
+      message: /325010 characters, more than 262144/,
+    });
+    assert.equal((await scene.operations.listInstances(SYSTEM, {})).length, 1, 'nothing half-created');
+  });
+
+  it('acts on no read without records', async () => {
+    const empty = { ...scene.store, range: async () => ({ revision: 7, entries: [] }) };
+    await assert.rejects(new Cache().open(empty), /revision 7 and has no records/);
   });
 });

@@ -3,7 +3,7 @@ import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fistpath } from '#proto';
-import type { Chance } from '../../src/controller/context.ts';
+import type { Chance, ObjectLimits } from '../../src/controller/context.ts';
 import { type OpenController, openController } from '../../src/controller/open.ts';
 import type { InstanceRequest, Operations } from '../../src/controller/operations.ts';
 import { encodeRecord, type RecordOf } from '../../src/records/codec.ts';
@@ -39,6 +39,7 @@ export interface SceneOptions {
   floatingPool?: string | null;
   missingAfterSeconds?: number;
   chance?: Chance;
+  limits?: Partial<ObjectLimits>;
   /** Wraps the store that the controller gets. */
   wrap?: (store: Store) => Store;
 }
@@ -62,6 +63,7 @@ export async function openScene(options: SceneOptions = {}): Promise<Scene> {
       clock: () => now + performance.now() / 1e6,
       missingAfterSeconds: options.missingAfterSeconds ?? 3600,
       ...(options.chance ? { chance: options.chance } : {}),
+      ...(options.limits ? { limits: options.limits } : {}),
     });
     listener = await controller.listenForAgents('127.0.0.1:0');
   };
