@@ -18,7 +18,7 @@ for (const ports of KINDS) {
     const cluster = useCluster({ ports, bystanders: [PLAIN] }, async () => {
       const plain = cluster.node(PLAIN.name);
       plain.start('stand-in-agent', [
-        ...nodeScript('lab/stand-in-agent'),
+        ...nodeScript('lab/stand-in-agent-child'),
         cluster.agentsAddress,
         plain.name,
         plain.address,

@@ -65,7 +65,7 @@ describe('two networks with the same netblock and the same MACs', function () {
     }
     const plan = join(cluster.topology.directory, 'plan.json');
     controller.start('stand-in', [
-      ...nodeScript('lab/stand-in-controller'),
+      ...nodeScript('lab/stand-in-controller-child'),
       cluster.agentsAddress,
       mode,
       plan,
