@@ -14,6 +14,7 @@ import { createServer } from './api/server.ts';
 import { type Config, DEFAULT_CONFIG_FILE, hostAndPort, readConfig } from './config.ts';
 import { openController } from './controller/open.ts';
 import { openEmbeddedStore } from './store/embedded.ts';
+import { takeLock } from './store/lock.ts';
 
 const USAGE = `Usage: fistpathd [--config FILE]
 
@@ -68,6 +69,8 @@ async function main(): Promise<number | undefined> {
 async function serve(config: Config): Promise<undefined> {
   const log = pino({ level: config.log_level, base: { node: config.node } });
   mkdirSync(config.state_directory, { recursive: true, mode: 0o755 });
+  // Two agents would undo each other's work. Held until this process ends, however it does.
+  takeLock(join(config.state_directory, 'fistpathd.lock'));
   const parts: Stoppable[] = [];
   if (config.roles.includes('controller')) parts.push(await startController(config));
   if (config.roles.includes('agent')) {

@@ -81,8 +81,8 @@ export class Agent {
   /** Runs until close(). */
   async run(): Promise<void> {
     this.#watch = new KernelWatch((what) => {
-      if (what === 'route') this.#datapath.nexthopsChanged();
-      else this.#schedule(FOREIGN_CHANGE_MS);
+      if (what === 'link') this.#schedule(FOREIGN_CHANGE_MS);
+      else this.#datapath.nexthopsChanged().catch((error: Error) => this.#failed(error));
     });
     await this.#stream.run();
   }
@@ -154,27 +154,31 @@ export class Agent {
       try {
         await this.#pass(scope);
       } catch (error) {
-        this.#log.error(
-          { error: (error as Error).message },
-          'this node could not be brought to its desired state',
-        );
-        this.#schedule(RETRY_MS);
+        this.#failed(error as Error);
       }
       this.#schedule(RECONCILE_MS);
     }
+  }
+
+  #failed(error: Error): void {
+    this.#log.error({ error: error.message }, 'this node could not be brought to its desired state');
+    this.#schedule(RETRY_MS);
   }
 
   async #pass(scope: ReadonlySet<string> | undefined): Promise<void> {
     const started = performance.now();
     const revision = this.#revision;
     const wanted: Networks = new Map(this.#networks);
-    const { networks, commands, processes } = await this.#kernel.apply(wanted, scope);
-    const writes = await this.#datapath.apply(wanted, networks, scope === undefined);
-    writeNames(this.#config, this.#nodeNames, wanted, networks);
+    const { networks, problems, commands, processes } = await this.#kernel.apply(wanted, scope);
+    const { writes, retry } = await this.#datapath.apply(wanted, networks, scope === undefined);
 
     for (const [uuid, result] of networks) this.#report(uuid, wanted.get(uuid), result, revision);
-    this.#reportApplied(revision);
-    if ([...networks.values()].some((result) => result.error !== undefined)) this.#schedule(RETRY_MS);
+    if (problems.length > 0) this.#failed(new Error(problems.join('; ')));
+    else this.#reportApplied(revision);
+    if (retry || [...networks.values()].some((result) => result.error !== undefined))
+      this.#schedule(RETRY_MS);
+    // Last, since nothing but inspection needs them.
+    writeNames(this.#config, this.#nodeNames, wanted, networks);
     const level = commands + writes > 0 ? 'info' : 'debug';
     const ms = Math.round(performance.now() - started);
     this.#log[level]({ networks: networks.size, commands, writes, processes, ms }, 'applied');
@@ -217,7 +221,7 @@ export class Agent {
     const { DONE, ERROR } = fistpath.ObjectStatus.Progress;
     const progress = result.error === undefined ? DONE : ERROR;
     const ports = (wanted?.ports ?? []).map((port) => port.interface!);
-    const said = JSON.stringify([progress, result.error, ports]);
+    const said = JSON.stringify([wanted !== undefined, progress, result.error, ports]);
     if (this.#reported.get(uuid) === said) return;
     if (wanted) this.#reported.set(uuid, said);
     else this.#reported.delete(uuid);

@@ -29,17 +29,16 @@ export function writeNames(
   const file = namesFile(config.state_directory);
   const before = readNames(config.state_directory);
   const names: Names = { node: config.node, networks: {}, nodes: nodeNames, ports: {} };
+  // What was not looked at in this pass, or failed, keeps its names.
+  for (const [ifname, port] of Object.entries(before?.ports ?? {})) {
+    if (wanted.has(port.network) && !results.get(port.network)?.devices) names.ports[ifname] = port;
+  }
   for (const network of wanted.values()) {
-    names.networks[network.vni!] = { uuid: network.uuid!, name: network.name! };
-    const devices = results.get(network.uuid!)?.devices?.ports;
-    if (devices === undefined) {
-      for (const [ifname, port] of Object.entries(before?.ports ?? {})) {
-        if (port.network === network.uuid) names.ports[ifname] = port;
-      }
-    }
-    for (const port of devices ?? []) {
-      const instance = network.ports?.find((each) => each.interface === port.interface)?.instance ?? '';
-      names.ports[port.ifname] = { interface: port.interface ?? '', instance, network: network.uuid! };
+    const uuid = network.uuid!;
+    names.networks[network.vni!] = { uuid, name: network.name! };
+    const instances = new Map(network.ports?.map((port) => [port.interface, port.instance]));
+    for (const { ifname, interface: id } of results.get(uuid)?.devices?.ports ?? []) {
+      names.ports[ifname] = { interface: id ?? '', instance: instances.get(id) ?? '', network: uuid };
     }
   }
   const text = JSON.stringify(names);

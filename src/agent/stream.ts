@@ -68,6 +68,7 @@ export class ControllerStream {
     let heartbeat: NodeJS.Timeout | undefined;
     try {
       const hello = await this.#options.hello();
+      if (this.#closed) return { answered: false, reason: 'closed' };
       return await new Promise((resolve) => {
         const stream: Duplex = client.makeBidiStreamRequest(
           PATH,

@@ -1,24 +1,9 @@
 import assert from 'node:assert/strict';
 import { once } from 'node:events';
-import { Server, ServerCredentials, type ServerDuplexStream } from '@grpc/grpc-js';
-import { fistpath } from '#proto';
+import { Server, ServerCredentials } from '@grpc/grpc-js';
+import type { fistpath } from '#proto';
 import { ControllerStream } from '../../src/agent/stream.ts';
-
-type Duplex = ServerDuplexStream<fistpath.AgentMessage, fistpath.IControllerMessage>;
-
-const SERVICE = {
-  Connect: {
-    path: '/fistpath.Agents/Connect',
-    requestStream: true,
-    responseStream: true,
-    requestDeserialize: (bytes: Buffer) => fistpath.AgentMessage.decode(bytes),
-    requestSerialize: (message: fistpath.IAgentMessage) =>
-      Buffer.from(fistpath.AgentMessage.encode(message).finish()),
-    responseDeserialize: (bytes: Buffer) => fistpath.ControllerMessage.decode(bytes),
-    responseSerialize: (message: fistpath.IControllerMessage) =>
-      Buffer.from(fistpath.ControllerMessage.encode(message).finish()),
-  },
-};
+import { type Duplex, SERVICE } from './stand-in-controller.ts';
 
 async function serve(
   onStream: (stream: Duplex) => void,

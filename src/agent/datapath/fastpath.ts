@@ -2,14 +2,14 @@
  * The fast path of one node: programs, maps and attachments in front of the kernel objects.
  *
  * It is a cache: everything here can be refused, lost or switched off, and the kernel path carries on.
- * Order matters in one place only: a port's entries are in the maps before its program is attached, so a
- * program never judges a packet by half of the truth.
+ * Order matters where half of the truth would drop a packet: a port's entries are in the maps before its program
+ * is attached, and the members of a network before the entry that says that nobody else may send.
  */
 import { type BpfMap, RingBuffer } from '#addon';
 import type { fistpath } from '#proto';
 import type { NetworkDevices } from '../kernel/kernel.ts';
 import { Event, FdbKey, MemberKey, Port, PortCounters, Tunnel } from './abi.ts';
-import { bytesOf, MirroredMap } from './mirror.ts';
+import { bytesOf, type Entries, MirroredMap } from './mirror.ts';
 import { readNexthops } from './nexthops.ts';
 import { Pins } from './pins.ts';
 import { detachPinned, Programs, type ProgramsConfig, type UnderlayHook } from './programs.ts';
@@ -28,6 +28,9 @@ export interface PlacedNetwork {
 }
 
 type TableName = keyof NetworkTables;
+
+/** In this order a network comes; it goes in the other one. */
+const ORDER: TableName[] = ['members', 'fdb', 'ports', 'tunnels', 'networks'];
 
 function view(bytes: Uint8Array): DataView {
   return new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
@@ -114,7 +117,10 @@ export class FastPath {
     return this.#underlay?.problem === undefined ? [] : [this.#underlay.problem];
   }
 
-  /** Makes one network's entries and attachments what they should be. */
+  /**
+   * Makes one network's entries and attachments what they should be. Throws when entries found no room: what they
+   * are about stays with the kernel.
+   */
   apply({ wanted, devices }: PlacedNetwork): void {
     const tables = networkTables(wanted, devices, (ifindex) => this.#slotOf(ifindex));
     this.#peers.set(devices.vni, wanted.peers ?? []);
@@ -123,18 +129,20 @@ export class FastPath {
     leaving.delete(`tunnel-${devices.vxlanIfindex}`);
 
     this.#detach(leaving);
-    this.#replace(devices.vni, tables);
+    const failure = this.#replace(devices.vni, tables);
     for (const { ifindex } of devices.ports) {
       if (this.#programs.attachPort(ifindex)) this.#writes++;
     }
     if (this.#programs.attachTunnel(devices.vxlanIfindex)) this.#writes++;
+    if (failure) throw failure;
   }
 
   /** Forgets a network that is no longer on this node. */
   remove(vni: number): void {
     this.#detach(this.#attachmentsOf(vni));
-    this.#replace(vni, NO_TABLES);
+    const failure = this.#replace(vni, NO_TABLES);
     this.#peers.delete(vni);
+    if (failure) throw failure;
   }
 
   /** VNIs that have entries, those found at the start included. */
@@ -142,11 +150,19 @@ export class FastPath {
     return [...new Set(Object.values(this.#tables).flatMap((table) => table.groups()))];
   }
 
-  /** Follows the kernel's routes and neighbours; one reading at a time, so that an older one never wins. */
+  /**
+   * Follows the kernel's routes and neighbours; one reading at a time, so that an older one never wins. Rejects when
+   * they can't be read: no next hop is known then, and the kernel sends.
+   */
   refreshNexthops(): Promise<void> {
     const refresh = this.#refreshing.then(async () => {
-      const entries = await readNexthops(new Set([...this.#peers.values()].flat()));
-      if (!this.#closed) this.#writes += this.#nexthops.replace(0, entries);
+      const peers = new Set([...this.#peers.values()].flat());
+      let entries: Entries = new Map();
+      try {
+        entries = await readNexthops(this.#config.underlayAddress, peers);
+      } finally {
+        if (!this.#closed) this.#writes += this.#nexthops.replace(0, entries);
+      }
     });
     this.#refreshing = refresh.catch(() => {});
     return refresh;
@@ -201,10 +217,19 @@ export class FastPath {
     this.#underlay = undefined;
   }
 
-  #replace(vni: number, tables: NetworkTables): void {
+  /** What found no room; the rest is done all the same. */
+  #replace(vni: number, wanted: NetworkTables): Error | undefined {
     const before = new Set(this.#tables.ports.entries(vni).keys());
-    for (const name of Object.keys(this.#tables) as TableName[]) {
-      this.#writes += this.#tables[name].replace(vni, tables[name]);
+    let tables = wanted;
+    let failure: Error | undefined;
+    for (const name of wanted === NO_TABLES ? ORDER.toReversed() : ORDER) {
+      try {
+        this.#writes += this.#tables[name].replace(vni, tables[name]);
+      } catch (error) {
+        failure ??= error as Error;
+        // Who is a member is not known completely: without this entry the kernel decides about strangers.
+        if (name === 'members') tables = { ...tables, networks: NO_TABLES.networks };
+      }
     }
     for (const key of before) {
       const slot = this.#slots.get(ifindexOf(key));
@@ -212,6 +237,7 @@ export class FastPath {
       this.#slots.delete(ifindexOf(key));
       this.#freeSlots.push(slot);
     }
+    return failure;
   }
 
   #detach(names: Set<string>): void {
@@ -229,24 +255,24 @@ export class FastPath {
     ]);
   }
 
-  /** A port keeps its slot; a new one gets the lowest free slot, with counters at zero. */
+  /** A port keeps its slot; a new one gets a free one, with counters at zero, or, without any, one that does not count. */
   #slotOf(ifindex: number): number {
     const known = this.#slots.get(ifindex);
     if (known !== undefined) return known;
+    const { maxEntries } = this.#portCounters.info;
+    if (this.#freeSlots.length === 0 && this.#nextSlot >= maxEntries) return maxEntries;
     const slot = this.#freeSlots.pop() ?? this.#nextSlot++;
-    if (slot >= this.#portCounters.info.maxEntries) {
-      throw new Error(
-        `no port_counters slot is free (${slot}): raise map_sizes.ports in the daemon's configuration`,
-      );
-    }
     this.#portCounters.update(bytes(U32, slot), new Uint8Array(PortCounters.size * this.#portCounters.cpus));
     this.#slots.set(ifindex, slot);
     return slot;
   }
 }
 
-/** Detaches everything pinned below a directory, without loading any program: for a node that is to run on the kernel alone. */
-export function detachAll(bpfDirectory: string): void {
+/**
+ * Detaches everything pinned below a directory, and what else may be attached by these names, without loading any
+ * program: for a node that is to run on the kernel alone.
+ */
+export function detachAll(bpfDirectory: string, names: Iterable<string>): void {
   const pins = new Pins(bpfDirectory);
-  for (const name of pins.linkNames()) detachPinned(pins, name);
+  for (const name of new Set([...pins.linkNames(), ...names])) detachPinned(pins, name);
 }

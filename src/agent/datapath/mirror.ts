@@ -11,18 +11,20 @@ export function bytesOf(key: string): Uint8Array {
   return Buffer.from(key, 'latin1');
 }
 
-/** The smallest change that turns one set of entries into another. */
+/** The smallest change that turns one set of entries into another; of a full map, what it holds can still change. */
 export function difference(
   actual: Entries,
   desired: Entries,
 ): { write: [string, Uint8Array][]; remove: string[] } {
-  const write: [string, Uint8Array][] = [];
+  const change: [string, Uint8Array][] = [];
+  const add: [string, Uint8Array][] = [];
   for (const [key, value] of desired) {
     const present = actual.get(key);
-    if (present === undefined || Buffer.compare(present, value) !== 0) write.push([key, value]);
+    if (present === undefined) add.push([key, value]);
+    else if (Buffer.compare(present, value) !== 0) change.push([key, value]);
   }
   const remove = [...actual.keys()].filter((key) => !desired.has(key));
-  return { write, remove };
+  return { write: [...change, ...add], remove };
 }
 
 function packed(chunks: Uint8Array[]): Uint8Array {

@@ -16,6 +16,8 @@ export interface Route {
   dst: string;
   gateway?: string;
   dev: string;
+  /** Of the route, or what a router on the way has told. */
+  metrics?: { mtu?: number }[];
 }
 
 export interface Neighbour {
@@ -36,6 +38,11 @@ export interface Link {
 /** States in which a neighbour's address may be used (linux/neighbour.h, NUD_VALID). */
 const USABLE = new Set(['REACHABLE', 'STALE', 'DELAY', 'PROBE', 'PERMANENT', 'NOARP']);
 
+/** Whom a route's packets are handed to, and on which device. */
+function via({ gateway, dst, dev }: Route): string {
+  return `${gateway ?? dst} ${dev}`;
+}
+
 function macBytes(text: string): Uint8Array {
   return Uint8Array.from(text.split(':'), (part) => Number.parseInt(part, 16));
 }
@@ -43,18 +50,18 @@ function macBytes(text: string): Uint8Array {
 /** The nexthops map's entries: a pure function of what the kernel says. */
 export function nexthopEntries(routes: Route[], neighbours: Neighbour[], links: Link[]): Entries {
   const linkOf = new Map(links.map((link) => [link.ifname, link]));
+  const neighbourOf = new Map(neighbours.map((each) => [`${each.dst} ${each.dev}`, each]));
   const entries = new Map<string, Uint8Array>();
   for (const route of routes) {
     const link = linkOf.get(route.dev);
-    const via = route.gateway ?? route.dst;
-    const neighbour = neighbours.find((n) => n.dev === route.dev && n.dst === via);
+    const neighbour = neighbourOf.get(via(route));
     if (link === undefined || neighbour?.lladdr === undefined || !USABLE.has(neighbour.state[0] ?? ''))
       continue;
     entries.set(
       keyOf(bytes(Be32, ipv4Number(route.dst))),
       bytes(Nexthop, {
         ifindex: link.ifindex,
-        mtu: link.mtu,
+        mtu: Math.min(link.mtu, ...(route.metrics ?? []).map(({ mtu }) => mtu ?? link.mtu)),
         dst_mac: macBytes(neighbour.lladdr),
         src_mac: macBytes(link.address),
       }),
@@ -63,12 +70,15 @@ export function nexthopEntries(routes: Route[], neighbours: Neighbour[], links: 
   return entries;
 }
 
-/** Asks the kernel, in at most four processes whatever the number of peers. */
-export async function readNexthops(peers: ReadonlySet<string>): Promise<Entries> {
+/**
+ * Asks the kernel, in at most five processes whatever the number of peers.
+ * @param address this node's on the underlay, from which its tunnel packets come: rules may go by it
+ */
+export async function readNexthops(address: string, peers: ReadonlySet<string>): Promise<Entries> {
   if (peers.size === 0) return new Map();
   // An unreachable peer fails its own line only.
   const answer = await run('ip', ['-json', '-force', '-batch', '-'], {
-    input: [...peers].map((peer) => `route get ${peer}\n`).join(''),
+    input: [...peers].map((peer) => `route get ${peer} from ${address}\n`).join(''),
     mayFail: true,
   });
   const routes = answer.stdout
@@ -80,10 +90,8 @@ export async function readNexthops(peers: ReadonlySet<string>): Promise<Entries>
   const links = JSON.parse((await run('ip', ['-json', 'link', 'show'])).stdout) as Link[];
 
   const known = await neighbours();
-  const unmanaged = routes.filter(
-    (route) =>
-      !known.some((n) => n.dev === route.dev && n.dst === (route.gateway ?? route.dst) && n.managed === null),
-  );
+  const managed = new Set(known.filter((n) => n.managed === null).map((n) => `${n.dst} ${n.dev}`));
+  const unmanaged = routes.filter((route) => !managed.has(via(route)));
   if (unmanaged.length === 0) return nexthopEntries(routes, known, links);
   await run('ip', ['-force', '-batch', '-'], {
     input: unmanaged
@@ -124,11 +132,19 @@ export class KernelWatch {
       if (text.includes('[LINK]')) this.#note('link');
       if (text.includes('[NEIGH]') || text.includes('[ROUTE]')) this.#note('route');
     });
-    const again = () => setTimeout(() => this.#start(), 1000).unref();
+    const again = () => {
+      setTimeout(() => {
+        this.#start();
+        // What happened meanwhile is not known.
+        this.#note('link');
+        this.#note('route');
+      }, 1000).unref();
+    };
     child.on('error', again).on('exit', again);
   }
 
   #note(what: 'link' | 'route'): void {
+    if (this.#closed) return;
     this.#pending.add(what);
     this.#timer ??= setTimeout(() => {
       this.#timer = undefined;

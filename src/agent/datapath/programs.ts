@@ -45,12 +45,12 @@ export class Programs {
   /** Loads all programs; maps are adopted from their pins, or created and pinned. The error carries the verifier log. */
   constructor(pins: Pins, config: ProgramsConfig) {
     this.#pins = pins;
-    const port = new Uint8Array(2);
-    new DataView(port.buffer).setUint16(0, config.vxlanPort, false);
+    const vxlanPort = new Uint8Array(2);
+    new DataView(vxlanPort.buffer).setUint16(0, config.vxlanPort, false);
     const load = (name: string) => {
       const object = new BpfObject(readObject(name), { pinDirectory: pins.maps });
       this.#objects.push(object);
-      object.setRodata('vxlan_port', port);
+      object.setRodata('vxlan_port', vxlanPort);
       object.setRodata('underlay_address', bytes(Be32, ipv4Number(config.underlayAddress)));
       for (const map of object.maps) {
         const size =
@@ -58,11 +58,16 @@ export class Programs {
         if (size !== undefined) object.setMaxEntries(map, size);
       }
       object.load();
-      return object;
     };
-    this.#port = load('port').program('port');
-    this.#tunnel = load('tunnel').program('tunnel');
-    const underlay = load('underlay');
+    try {
+      for (const name of ['port', 'tunnel', 'underlay']) load(name);
+    } catch (error) {
+      this.close();
+      throw error;
+    }
+    const [port, tunnel, underlay] = this.#objects as [BpfObject, BpfObject, BpfObject];
+    this.#port = port.program('port');
+    this.#tunnel = tunnel.program('tunnel');
     this.#underlay = { tc: underlay.program('underlay_tc'), xdp: underlay.program('underlay_xdp') };
   }
 

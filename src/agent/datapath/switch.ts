@@ -29,12 +29,25 @@ function macText(mac: Uint8Array): string {
   return Array.from(mac, (byte) => byte.toString(16).padStart(2, '0')).join(':');
 }
 
+/** What an earlier process may have attached without a pin, where the kernel has no TCX. */
+function possibleNames(results: ReadonlyMap<string, NetworkResult>, underlay: number | undefined): string[] {
+  const devices = [...results.values()].flatMap((result) => result.devices ?? []);
+  return [
+    ...(underlay === undefined ? [] : [`underlay-tc-${underlay}`]),
+    ...devices.map(({ vxlanIfindex }) => `tunnel-${vxlanIfindex}`),
+    ...devices.flatMap(({ ports }) => ports.map(({ ifindex }) => `port-${ifindex}`)),
+  ];
+}
+
 export class DatapathSwitch {
   readonly #options: SwitchOptions;
   #wanted: Mode | undefined;
   #fastPath: FastPath | undefined;
+  /** Nothing of the fast path is attached, whoever attached it. */
+  #off = false;
   #failure = '';
-  #problems: string[] = [];
+  /** By network: entries that found no room. */
+  readonly #problems = new Map<string, string>();
   #said = '';
   /** uuid and VNI of the networks that are here. */
   readonly #vnis = new Map<string, number>();
@@ -55,16 +68,17 @@ export class DatapathSwitch {
     this.#said = '';
   }
 
-  /** After the kernel path: the same networks for the fast path. Returns the number of changes made. */
+  /** After the kernel path: the same networks for the fast path. `retry`: what failed may not fail again. */
   async apply(
     wanted: ReadonlyMap<string, fistpath.INodeNetwork>,
     results: ReadonlyMap<string, NetworkResult>,
     everything: boolean,
-  ): Promise<number> {
+  ): Promise<{ writes: number; retry: boolean }> {
     for (const [uuid, { devices }] of results) if (devices) this.#vnis.set(uuid, devices.vni);
+    const before = this.#failure;
     let writes = 0;
     try {
-      if (this.#wanted === 'kernel') this.#switchOff();
+      if (this.#wanted === 'kernel') await this.#switchOff(results);
       else writes = await this.#applyFastPath(wanted, results, everything);
       this.#failure = '';
     } catch (error) {
@@ -74,18 +88,16 @@ export class DatapathSwitch {
         { error: this.#failure, verifier: log },
         'fast path is off: the kernel path carries on',
       );
-      this.#switchOff();
+      await this.#switchOff(results);
     }
     for (const uuid of this.#vnis.keys()) if (!wanted.has(uuid)) this.#vnis.delete(uuid);
     this.#say();
-    return writes;
+    return { writes, retry: this.#failure !== '' && this.#failure !== before };
   }
 
-  /** Routes or neighbours changed. */
-  nexthopsChanged(): void {
-    this.#fastPath?.refreshNexthops().catch((error: Error) => {
-      this.#options.log.warn({ error: error.message }, 'next hops could not be read');
-    });
+  /** Routes or neighbours changed. Rejects when they can't be read. */
+  async nexthopsChanged(): Promise<void> {
+    await this.#fastPath?.refreshNexthops();
   }
 
   close(): void {
@@ -100,9 +112,13 @@ export class DatapathSwitch {
   ): Promise<number> {
     const fastPath = this.#fastPath ?? this.#switchOn();
     this.#fastPath = fastPath;
+    this.#off = false;
     const before = fastPath.writes;
-    this.#problems = [];
-    for (const [uuid, vni] of this.#vnis) if (!wanted.has(uuid)) fastPath.remove(vni);
+    for (const uuid of this.#problems.keys()) if (!wanted.has(uuid)) this.#problems.delete(uuid);
+    for (const [uuid, vni] of this.#vnis) {
+      // What the kernel path is not sure of, the fast path can't be.
+      if (!wanted.has(uuid) || results.get(uuid)?.error !== undefined) fastPath.remove(vni);
+    }
     if (everything) {
       const here = new Set(this.#vnis.values());
       for (const vni of fastPath.networks()) if (!here.has(vni)) fastPath.remove(vni);
@@ -110,11 +126,12 @@ export class DatapathSwitch {
     for (const [uuid, { devices }] of results) {
       const network = wanted.get(uuid);
       if (!network || !devices) continue;
+      this.#problems.delete(uuid);
       try {
         fastPath.apply({ wanted: network, devices });
       } catch (error) {
         // The network's other packets are the kernel's; the fast path of other networks goes on.
-        this.#problems.push(`network ${network.name} (${uuid}): ${(error as Error).message}`);
+        this.#problems.set(uuid, `network ${network.name} (${uuid}): ${(error as Error).message}`);
       }
     }
     if (everything) fastPath.sweep();
@@ -137,10 +154,13 @@ export class DatapathSwitch {
     );
   }
 
-  #switchOff(): void {
+  async #switchOff(results: ReadonlyMap<string, NetworkResult>): Promise<void> {
+    this.#problems.clear();
+    if (this.#off) return;
     try {
       if (this.#fastPath) this.#fastPath.switchOff();
-      else detachAll(this.#options.config.bpf_directory);
+      else detachAll(this.#options.config.bpf_directory, possibleNames(results, await this.#underlay()));
+      this.#off = true;
     } catch (error) {
       this.#options.log.error(
         { error: (error as Error).message },
@@ -148,6 +168,14 @@ export class DatapathSwitch {
       );
     }
     this.close();
+  }
+
+  /** Ifindex of the underlay device, if it can be read. */
+  async #underlay(): Promise<number | undefined> {
+    return readUnderlay(this.#options.config.underlay).then(
+      ({ ifindex }) => ifindex,
+      () => undefined,
+    );
   }
 
   #hear(event: Event): void {
@@ -177,7 +205,7 @@ export class DatapathSwitch {
       mode: on ? 'ebpf' : 'kernel',
       reason: this.#failure || configured,
       underlayHook: this.#fastPath?.underlayHook ?? '',
-      problems: [...this.#problems, ...(this.#fastPath?.problems ?? [])],
+      problems: [...this.#problems.values(), ...(this.#fastPath?.problems ?? [])],
     };
     const text = JSON.stringify(status);
     if (text === this.#said) return;

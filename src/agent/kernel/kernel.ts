@@ -60,6 +60,8 @@ export interface NetworkResult {
 
 export interface ApplyResult {
   networks: Map<string, NetworkResult>;
+  /** What failed that is no single network's, such as the removal of something left over. */
+  problems: string[];
   /** Changes made or tried: 0 when everything was as it should be. */
   commands: number;
   /** Processes run, reading included. */
@@ -143,9 +145,8 @@ export class KernelFallback {
       else if (devices) result.devices = devices;
       networks.set(uuid, result);
     }
-    // After the rest is done: it is nobody's in particular.
-    if (execution.problems.length > 0) throw new Error(execution.problems.join('; '));
-    return { networks, commands: execution.commands, processes: this.#processes };
+    const { problems, commands } = execution;
+    return { networks, problems, commands, processes: this.#processes };
   }
 
   #nextRouters(desired: ReadonlyMap<string, fistpath.INodeNetwork>): string[] {
