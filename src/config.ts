@@ -2,10 +2,9 @@ import { readFileSync } from 'node:fs';
 import { isIPv4 } from 'node:net';
 import { type Static, Type } from 'typebox';
 import { Value } from 'typebox/value';
+import { DEFAULTS } from './defaults.ts';
 
-export const DEFAULT_CONFIG_FILE = '/etc/fistpath/fistpathd.json';
-export const DEFAULT_STATE_DIRECTORY = '/var/lib/fistpath';
-export const DEFAULT_BPF_DIRECTORY = '/sys/fs/bpf/fistpath';
+export const DEFAULT_CONFIG_FILE = DEFAULTS.config;
 
 const Capacity = Type.Integer({ minimum: 1, maximum: 1 << 24 });
 
@@ -27,8 +26,8 @@ const Config = Type.Object(
     roles: Type.Array(Type.Union([Type.Literal('controller'), Type.Literal('agent')]), { minItems: 1 }),
     network_node: Type.Boolean({ default: false }),
     hypervisor: Type.Boolean({ default: true }),
-    state_directory: Type.String({ default: DEFAULT_STATE_DIRECTORY }),
-    bpf_directory: Type.String({ default: DEFAULT_BPF_DIRECTORY }),
+    state_directory: Type.String({ default: DEFAULTS.state_directory }),
+    bpf_directory: Type.String({ default: DEFAULTS.bpf_directory }),
     underlay: Type.Object({ device: Type.String(), address: Type.String() }, { additionalProperties: false }),
     vxlan_port: Type.Integer({ minimum: 1, maximum: 65535, default: 4789 }),
     /** A ceiling: "kernel" keeps this node on the kernel path whatever the controller asks for. */
@@ -38,8 +37,8 @@ const Config = Type.Object(
     controllers: Type.Array(Type.String({ pattern: '^[^:]+:[0-9]+$' }), { minItems: 1 }),
     listen: Type.Object(
       {
-        rest: Type.String({ default: '127.0.0.1:13000' }),
-        unix: Type.String({ default: '/run/fistpath/api.sock' }),
+        rest: Type.String({ default: `127.0.0.1:${DEFAULTS.port}` }),
+        unix: Type.String({ default: DEFAULTS.unix }),
         agents: Type.String({ default: '127.0.0.1:13001' }),
       },
       { additionalProperties: false, default: {} },

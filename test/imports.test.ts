@@ -7,12 +7,13 @@ const SOURCE = fileURLToPath(new URL('../src', import.meta.url));
 
 /**
  * The floors: what each folder of src/ may import besides itself, npm packages and #proto.
- * Root files: fistpathd.ts puts everything together, config.ts is everybody's.
+ * Root files: fistpathd.ts puts everything together, config.ts and defaults.ts are everybody's.
  */
 const MAY_IMPORT: Record<string, string[]> = {
   'fistpathd.ts': ['agent', 'api', 'controller', 'store', 'config.ts'],
-  'config.ts': [],
-  cli: ['api', 'records', 'agent', 'config.ts', '#addon'],
+  'config.ts': ['defaults.ts'],
+  'defaults.ts': [],
+  cli: ['api', 'records', 'agent', 'config.ts', 'defaults.ts', '#addon'],
   api: ['controller', 'records'],
   controller: ['records', 'store'],
   records: [],

@@ -10,7 +10,7 @@ export interface Network {
   state: string;
   metadata: Record<string, string>;
   error_message?: string | null;
-  router_mac?: string | null;
+  router_mac: string;
 }
 
 export interface Interface {

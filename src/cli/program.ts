@@ -1,6 +1,7 @@
 /** The tree of commands. What a command does is imported when it runs; building the tree must stay cheap. */
 import { existsSync, readFileSync } from 'node:fs';
 import { Command, Option } from 'commander';
+import { DEFAULTS } from '../defaults.ts';
 import { addCompletionCommands } from './commands/completion.ts';
 import { addCountersCommand } from './commands/counters.ts';
 import { addFdbCommands } from './commands/fdb.ts';
@@ -9,7 +10,6 @@ import { addMapCommands } from './commands/map.ts';
 import { addNetworkCommands } from './commands/network.ts';
 import { addNodeCommands } from './commands/node.ts';
 import { addStatusCommand } from './commands/status.ts';
-import { DEFAULTS } from './settings.ts';
 
 const AFTER = `
 Environment:

@@ -1,17 +1,6 @@
 import { readFileSync, statSync } from 'node:fs';
+import { DEFAULTS } from '../defaults.ts';
 import { EXIT, Failure } from './failure.ts';
-
-/*
- * The daemon's own defaults again: src/config.ts brings a schema library that takes twice as long to load as
- * the whole of this program. test/cli/settings.test.ts compares the two.
- */
-export const DEFAULTS = {
-  config: '/etc/fistpath/fistpathd.json',
-  state_directory: '/var/lib/fistpath',
-  bpf_directory: '/sys/fs/bpf/fistpath',
-  unix: '/run/fistpath/api.sock',
-  port: 13000,
-} as const;
 
 export interface GlobalOptions {
   json?: boolean;

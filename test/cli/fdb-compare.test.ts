@@ -7,7 +7,7 @@ const A = '02:00:00:00:00:0a';
 const B = '02:00:00:00:00:0b';
 const ROUTER = '02:00:00:00:00:fe';
 
-const network = { uuid: 'n', name: 'demonet', vxid: 255 } as Network;
+const network = { uuid: 'n', name: 'demonet', vxid: 255, state: 'created', router_mac: ROUTER } as Network;
 const node = (name: string, ip: string, router = false) => ({ name, ip, is_network_node: router }) as Node;
 const NODES = [node('sf-1', '10.2.1.11', true), node('sf-2', '10.2.1.12'), node('sf-3', '10.2.1.13')];
 const interfaces = [
@@ -32,15 +32,15 @@ describe('forwarding entries compared', () => {
       [
         [A, { location: 'p-aaaaaaaabbbb', who: 'a 192.168.0.2' }],
         [B, { location: '10.2.1.13', who: 'b' }],
+        [ROUTER, { location: '10.2.1.11', who: 'router' }],
       ],
     );
     assert.deepEqual([...two.peers].sort(), ['10.2.1.11', '10.2.1.13']);
-    assert.equal(two.router, '10.2.1.11');
-    assert.equal(wantedOn('sf-1').router, 'veth-ff-o');
-    const elsewhere = wantedOn('sf-4');
-    assert.deepEqual([elsewhere.entries.size, elsewhere.peers.size, elsewhere.router], [0, 0, undefined]);
-    const told = wantedEntries('sf-2', { ...network, router_mac: ROUTER }, interfaces, instances, NODES);
-    assert.deepEqual(told.entries.get(ROUTER), { location: '10.2.1.11', who: 'router' });
+    assert.equal(wantedOn('sf-1').entries.get(ROUTER)?.location, 'veth-ff-o');
+    const leaving = wantedEntries('sf-1', { ...network, state: 'delete-wait' }, [], [], NODES);
+    for (const nothing of [wantedOn('sf-4'), leaving]) {
+      assert.deepEqual([nothing.entries.size, nothing.peers.size], [0, 0]);
+    }
   });
 
   it('a remote MAC needs an entry in the bridge and one in the tunnel', () => {
@@ -122,7 +122,7 @@ describe('forwarding entries compared', () => {
     const wanted = wantedOn('sf-1');
     const none = { entries: new Map<string, string>(), peers: new Set<string>() };
     assert.equal(
-      differences(compareFdb({ wanted, kernel: none, compareFast: false }))['(router)'],
+      differences(compareFdb({ wanted, kernel: none, compareFast: false }))[ROUTER],
       'kernel: missing',
     );
   });

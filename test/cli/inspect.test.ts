@@ -336,7 +336,10 @@ describe('CLI: inspection', () => {
         pin,
       });
       api.answer(({ path }) => {
-        if (path === '/networks/demonet') return { body: { uuid: NETWORK, name: 'demonet', vxid: 2 } };
+        if (path === '/networks/demonet')
+          return {
+            body: { uuid: NETWORK, name: 'demonet', vxid: 2, state: 'created', router_mac: ROUTER_MAC },
+          };
         if (path === `/networks/${NETWORK}/interfaces`) return { body: INTERFACES };
         if (path === '/instances') return { body: INSTANCES };
         if (path === '/nodes') return { body: NODES };

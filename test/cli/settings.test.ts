@@ -3,13 +3,7 @@ import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { DEFAULTS, readSettings } from '../../src/cli/settings.ts';
-import {
-  DEFAULT_BPF_DIRECTORY,
-  DEFAULT_CONFIG_FILE,
-  DEFAULT_STATE_DIRECTORY,
-  parseConfig,
-} from '../../src/config.ts';
+import { readSettings } from '../../src/cli/settings.ts';
 
 describe('CLI: settings', () => {
   const directory = mkdtempSync(join(tmpdir(), 'fistpath-cli-settings-'));
@@ -28,21 +22,6 @@ describe('CLI: settings', () => {
   };
 
   after(() => rmSync(directory, { recursive: true }));
-
-  it('has the daemon’s own defaults', () => {
-    assert.equal(DEFAULTS.config, DEFAULT_CONFIG_FILE);
-    assert.equal(DEFAULTS.state_directory, DEFAULT_STATE_DIRECTORY);
-    assert.equal(DEFAULTS.bpf_directory, DEFAULT_BPF_DIRECTORY);
-    const minimal = {
-      node: 'a',
-      roles: ['agent'],
-      underlay: { device: 'e', address: '10.0.0.1' },
-      controllers: ['a:1'],
-    };
-    const { listen } = parseConfig(JSON.stringify(minimal), 'test');
-    assert.equal(listen.unix, DEFAULTS.unix);
-    assert.equal(listen.rest.split(':')[1], String(DEFAULTS.port));
-  });
 
   it('prefers options to FISTPATH_, that to SHAKENFIST_, that to the configuration', () => {
     write({ rest: '0.0.0.0:14000', unix: '/nonexistent' });

@@ -8,8 +8,6 @@
 export interface Wanted {
   /** MAC → location, and whose it is. */
   entries: Map<string, { location: string; who: string }>;
-  /** Where the router is reached from here; its MAC may be unknown. Undefined: not on this node. */
-  router?: string;
   /** Underlay addresses of the other members. */
   peers: Set<string>;
 }
@@ -87,17 +85,6 @@ export function kernelEntries(lines: BridgeEntry[], vxlan: string, bridge: strin
   return { entries, peers };
 }
 
-/** The router's row: its MAC where the records tell it, else the one unknown MAC at the router's place. */
-function withRouter(wanted: Wanted | undefined, sources: Sources): Wanted | undefined {
-  if (wanted?.router === undefined) return wanted;
-  if ([...wanted.entries.values()].some(({ who }) => who === 'router')) return wanted;
-  const found = [...(sources.kernel?.entries ?? []), ...(sources.fast?.entries ?? [])].find(
-    ([mac, location]) => location === wanted.router && !wanted.entries.has(mac),
-  );
-  const router = { location: wanted.router, who: 'router' };
-  return { ...wanted, entries: new Map([...wanted.entries, [found?.[0] ?? '(router)', router]]) };
-}
-
 function difference(
   wanted: string | null,
   actual: [string, string | null][],
@@ -118,8 +105,7 @@ function difference(
 
 /** All rows, MACs first, in order. */
 export function compareFdb(sources: Sources): FdbRow[] {
-  const wanted = withRouter(sources.wanted, sources);
-  const { kernel, fast } = sources;
+  const { wanted, kernel, fast } = sources;
   const row = (kind: 'mac' | 'peer', key: string, who: string, places: (string | null)[]): FdbRow => {
     const [want = null, inKernel = null, inFast = null] = places;
     const actual: [string, string | null][] = [];

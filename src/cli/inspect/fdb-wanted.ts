@@ -31,7 +31,8 @@ export function wantedEntries(
   const members = new Set(
     [routerNode, ...places.map(({ node }) => node)].filter((node) => node !== undefined),
   );
-  if (![...members].some(({ name }) => name === here)) return { entries, peers: new Set() };
+  const isMember = [...members].some(({ name }) => name === here);
+  if (!isMember || GONE.includes(network.state)) return { entries, peers: new Set() };
   for (const { one, instance, node } of places) {
     if (node === undefined) continue;
     const location = node.name === here ? portName(one.uuid) : node.ip;
@@ -40,11 +41,12 @@ export function wantedEntries(
       who: `${instance?.name ?? one.instance_uuid} ${one.ipv4 ?? ''}`.trim(),
     });
   }
-  const router = routerNode?.name === here ? networkNames(network.vxid).routerOuter : routerNode?.ip;
-  if (network.router_mac && router !== undefined)
-    entries.set(network.router_mac, { location: router, who: 'router' });
+  if (routerNode !== undefined) {
+    const location = routerNode.name === here ? networkNames(network.vxid).routerOuter : routerNode.ip;
+    entries.set(network.router_mac, { location, who: 'router' });
+  }
   const peers = new Set([...members].filter(({ name }) => name !== here).map(({ ip }) => ip));
-  return { entries, peers, router };
+  return { entries, peers };
 }
 
 export async function askWanted(api: ApiClient, reference: string, here: string): Promise<WantedAnswer> {
