@@ -70,7 +70,11 @@ async function serve(config: Config): Promise<undefined> {
   const log = pino({ level: config.log_level, base: { node: config.node } });
   mkdirSync(config.state_directory, { recursive: true, mode: 0o755 });
   // Two agents would undo each other's work. Held until this process ends, however it does.
-  takeLock(join(config.state_directory, 'fistpathd.lock'));
+  try {
+    takeLock(join(config.state_directory, 'fistpathd.lock'));
+  } catch (error) {
+    throw new Error(`fistpathd runs on this node already: ${(error as Error).message}`);
+  }
   const parts: Stoppable[] = [];
   if (config.roles.includes('controller')) parts.push(await startController(config));
   if (config.roles.includes('agent')) {

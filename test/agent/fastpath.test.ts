@@ -188,6 +188,40 @@ describe('FastPath, with real devices', () => {
     fastPath = new FastPath(config, () => {});
   });
 
+  it('drops nobody for want of room in a map: the kernel decides about the rest', () => {
+    const pins = `${PINS}-full`;
+    const full = new FastPath(
+      { ...config, bpfDirectory: pins, mapSizes: { members: 1, ports: 1 } },
+      () => {},
+    );
+    const count = (name: string) => {
+      const map = BpfMap.open(`${pins}/maps-1/${name}`);
+      const { count } = map.entries();
+      map.close();
+      return count;
+    };
+    const [first, second] = [network(2, 'p2'), network(3, 'p3')];
+    const counts = () => ['members', 'networks', 'ports', 'fdb'].map(count);
+    full.apply(first);
+    assert.deepEqual(counts(), [1, 1, 1, 2]);
+    // Without an entry in `networks` a member that found no room is not refused.
+    const more = { ...first, wanted: { ...first.wanted, peers: ['10.2.1.12', '10.2.1.13'] } };
+    assert.throws(() => full.apply(more), /map members is full \(1 entries\): raise map_sizes.members/);
+    assert.deepEqual(counts(), [1, 0, 1, 2]);
+    full.apply(first);
+    assert.deepEqual(counts(), [1, 1, 1, 2]);
+    assert.throws(
+      () => full.apply({ ...second, wanted: { ...second.wanted, peers: [] } }),
+      /map ports is full/,
+    );
+    assert.deepEqual(counts(), [1, 2, 1, 4], 'what can be reached by the fast path still is');
+    full.remove(2);
+    full.apply({ ...second, wanted: { ...second.wanted, peers: [] } });
+    assert.deepEqual(counts(), [0, 1, 1, 2], 'room again');
+    full.switchOff();
+    full.close();
+  });
+
   it('goes away completely', () => {
     fastPath.apply(network(2, 'p2'));
     fastPath.attachUnderlay(ifindex('under0'));

@@ -56,6 +56,15 @@ describe('MirroredMap', () => {
     assert.deepEqual(map.held, new Map([entry(1, 1, 11), entry(1, 3, 30)]));
   });
 
+  it('changes what a full map holds before it adds what finds no room', () => {
+    const map = new MemoryMap(2);
+    const mirror = mirrorOf(map);
+    mirror.replace(1, new Map([entry(1, 1, 10), entry(1, 2, 20)]));
+    const more = new Map([entry(1, 0, 5), entry(1, 1, 11), entry(1, 2, 21)]);
+    assert.throws(() => mirror.replace(1, more), /map fdb is full/);
+    assert.deepEqual(map.held, new Map([entry(1, 1, 11), entry(1, 2, 21)]));
+  });
+
   it('adopts what the kernel holds, by group', () => {
     const map = new MemoryMap();
     mirrorOf(map).replace(7, new Map([entry(7, 1, 1)]));

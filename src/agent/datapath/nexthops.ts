@@ -123,10 +123,9 @@ export class KernelWatch {
 
   #start(): void {
     if (this.#closed) return;
-    // `label` puts [LINK], [ROUTE] or [NEIGH] in front of each line.
-    const child = spawn('ip', ['monitor', 'label', 'link', 'route', 'neigh'], {
-      stdio: ['ignore', 'pipe', 'ignore'],
-    });
+    // `label` puts [LINK], [ROUTE] or [NEIGH] in front of each line. It ends with us, however we do.
+    const command = ['--pdeathsig', 'TERM', 'ip', 'monitor', 'label', 'link', 'route', 'neigh'];
+    const child = spawn('setpriv', command, { stdio: ['ignore', 'pipe', 'ignore'] });
     this.#child = child;
     child.stdout.setEncoding('latin1').on('data', (text: string) => {
       if (text.includes('[LINK]')) this.#note('link');
