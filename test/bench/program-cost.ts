@@ -33,11 +33,9 @@ const [XDP_PASS, XDP_REDIRECT] = [2, 4];
 const costs = JSON.parse(process.argv[2]!) as Costs;
 const { here, neighbour, remote, vni } = costs;
 
-function ifindexOf(device: string): number {
-  const [link] = JSON.parse(execFileSync('ip', ['-j', 'link', 'show', device], { encoding: 'utf8' })) as [
-    { ifindex: number },
-  ];
-  return link.ifindex;
+function linkOf(device: string): { ifindex: number; address: string } {
+  const text = execFileSync('ip', ['-j', 'link', 'show', device], { encoding: 'utf8' });
+  return (JSON.parse(text) as [{ ifindex: number; address: string }])[0];
 }
 
 function load(name: string): BpfObject {
@@ -52,6 +50,9 @@ function load(name: string): BpfObject {
 }
 
 const payload = Buffer.alloc(22);
+/** Outer MACs: a frame for another station is no packet for us. */
+const underlayMac = linkOf(costs.underlayDevice).address;
+const REMOTE_MAC = '02:00:00:00:00:fd';
 const inner = (from: { mac: string; ipv4: string }, to: { mac: string; ipv4: string }) =>
   udpFrame(
     { sourceMac: from.mac, destinationMac: to.mac, source: from.ipv4, destination: to.ipv4 },
@@ -59,27 +60,22 @@ const inner = (from: { mac: string; ipv4: string }, to: { mac: string; ipv4: str
     payload,
   );
 const outer = (data: Uint8Array) =>
-  ethernet(
-    '02:00:00:00:00:fe',
-    '02:00:00:00:00:fd',
-    0x0800,
-    ipv4(remote.address, here.address, 17, udp(50000, 4789, data)),
-  );
+  ethernet(underlayMac, REMOTE_MAC, 0x0800, ipv4(remote.address, here.address, 17, udp(50000, 4789, data)));
 
 const port = load('port').program('port');
 const tunnel = load('tunnel').program('tunnel');
 const underlay = load('underlay');
 const [underlayTc, underlayXdp] = [underlay.program('underlay_tc'), underlay.program('underlay_xdp')];
 const devices = {
-  port: ifindexOf(here.port),
-  underlay: ifindexOf(costs.underlayDevice),
-  tunnel: ifindexOf(`vxlan-${vni.toString(16)}`),
+  port: linkOf(here.port).ifindex,
+  underlay: linkOf(costs.underlayDevice).ifindex,
+  tunnel: linkOf(`vxlan-${vni.toString(16)}`).ifindex,
 };
 const arriving = outer(vxlan(vni, inner(remote, here)));
 const unrelated = udpFrame(
   {
-    sourceMac: '02:00:00:00:00:fd',
-    destinationMac: '02:00:00:00:00:fe',
+    sourceMac: REMOTE_MAC,
+    destinationMac: underlayMac,
     source: remote.address,
     destination: here.address,
   },
