@@ -5,7 +5,7 @@ set -euo pipefail
 
 build=(clang llvm clang-format make g++ pkg-config libbpf-dev libelf-dev zlib1g-dev linux-libc-dev python3)
 node=(iproute2 nftables ethtool procps util-linux)
-tests=(bpftool iperf3 tcpdump python3-scapy iputils-ping strace)
+tests=(git bpftool iperf3 tcpdump python3-scapy iputils-ping strace)
 
 missing=()
 for package in "${build[@]}" "${node[@]}" "${tests[@]}"; do
@@ -21,8 +21,8 @@ if [ ${#missing[@]} -gt 0 ]; then
 	fi
 	echo "provision: installing ${missing[*]}"
 	export DEBIAN_FRONTEND=noninteractive
-	apt-get -qq update
-	apt-get -qq install --yes --no-install-recommends "${missing[@]}" >/dev/null
+	apt-get -qq -o DPkg::Lock::Timeout=300 update
+	apt-get -qq -o DPkg::Lock::Timeout=300 install --yes --no-install-recommends "${missing[@]}" >/dev/null
 fi
 
 if ! command -v node >/dev/null || ! node -e '
