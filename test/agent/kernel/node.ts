@@ -130,7 +130,10 @@ export class Node {
   /** Applies everything and expects it to succeed. */
   async applied(networks: readonly fistpath.INodeNetwork[]): Promise<Applied> {
     const result = await this.apply(networks);
-    const errors = Object.values(result.networks).flatMap(({ error }) => error ?? []);
+    const errors = [
+      ...result.problems,
+      ...Object.values(result.networks).flatMap(({ error }) => error ?? []),
+    ];
     if (errors.length > 0) throw new Error(errors.join('; '));
     return result;
   }

@@ -64,4 +64,15 @@ describe('kernel fallback, reading', () => {
     );
     assert.doesNotMatch(networks[OTHER_NETWORK]!.error ?? '', /No buffer/);
   });
+
+  it("tells a failure that is no network's, and the networks' results all the same", async () => {
+    await node.run('ip netns add leftover');
+    await node.run(`touch ${STATE}/netns/leftover`);
+    const stderr = 'Cannot open: Device or resource busy\nCommand failed build.ip:2\n';
+    await answering({ [`ip -force -batch ${STATE}/batch/build.ip`]: { code: 1, stderr } });
+    const { networks, problems } = await node.apply([]);
+    assert.match(problems.join(), /"ip netns del leftover" failed: .*busy/);
+    assert.deepEqual(networks[NETWORK]?.error, undefined);
+    assert.equal(networks[NETWORK]?.steps[0]?.operation, 'delete vxlan interface');
+  });
 });
