@@ -30,9 +30,15 @@ export const networkRoutes = [
     takes: args({
       name: line('For people; need not be unique.', 'demonet'),
       netblock: line('IPv4, in CIDR notation, host bits zero, /29 or larger.', '192.168.0.0/24'),
-      provide_dhcp: Type.Optional(Type.Boolean({ description: 'Answer DHCP.' })),
-      provide_nat: Type.Optional(Type.Boolean({ description: 'Masquerade towards the outside.' })),
-      provide_dns: Type.Optional(Type.Boolean({ description: 'Answer DNS.' })),
+      provide_dhcp: Type.Optional(
+        Type.Boolean({ description: 'Answer DHCP. Kept; not served by this release.' }),
+      ),
+      provide_nat: Type.Optional(
+        Type.Boolean({ description: 'Masquerade towards the outside. Kept; not served by this release.' }),
+      ),
+      provide_dns: Type.Optional(
+        Type.Boolean({ description: 'Answer DNS. Kept; not served by this release.' }),
+      ),
       namespace: Type.Optional(nullable(line('Create it in this namespace; for `system` only.'))),
       vxid: Type.Optional(
         Type.Integer({

@@ -70,7 +70,7 @@ export class Instances {
         metadata: request.metadata ?? {},
         version: 1,
         interfaces: interfaces.map((created) => created.uuid),
-        created: started,
+        created: scheduled,
         uefi: request.uefi ?? false,
         secureBoot: request.secure_boot ?? false,
         nvramTemplate: request.nvram_template ?? '',
@@ -85,8 +85,9 @@ export class Instances {
       event('api', { phase: 'create', timestamp: started, type: 'audit' });
       event('schedule', { phase: 'start', timestamp: scheduling });
       event('schedule', { phase: 'finish', timestamp: scheduled, duration: scheduled - scheduling });
-      event('placement', { message: node });
-      if (interfaces.length > 0) event('ensure networks exist', { phase: 'start' });
+      // What follows may be found to have happened already: at the same moment, never before.
+      event('placement', { message: node, timestamp: scheduled });
+      if (interfaces.length > 0) event('ensure networks exist', { phase: 'start', timestamp: scheduled });
       return instance;
     });
   }

@@ -56,11 +56,11 @@ export class Nodes {
     }
     return this.#context.writer.run((draft) => {
       const before = findNode(this.#context, name);
-      if (before.datapath === mode) return before;
+      if (before.datapath === mode) return this.#current(before);
       const after = revise('node', before, { datapath: mode });
       draft.put('node', name, after);
       draft.events.push(makeEvent(this.#context, 'node', name, 'datapath', { message: mode }));
-      return after;
+      return this.#current(after);
     });
   }
 

@@ -46,6 +46,45 @@ describe('controller: agents', () => {
     assert.equal((await network()).mtu, 1450, 'the smallest underlay decides');
   });
 
+  it('tells the steps of an instance in their order, also when its network is there already', async () => {
+    await sf1();
+    const { uuid } = await network();
+    const make = async (name: string) => {
+      const request = instanceOn([uuid], { name, placed_on: 'sf-1' });
+      const { uuid: made } = await scene.operations.createInstance(SYSTEM, request);
+      const state = async () => (await scene.operations.getInstance(SYSTEM, made)).state;
+      await eventually('created', async () => (await state()) === CREATED);
+      return made;
+    };
+    await make('first');
+    const events = await scene.operations.events(SYSTEM, 'instance', await make('second'), {});
+    const steps = events.map(({ operation, phase }) => `${operation} ${phase}`.trim());
+    assert.deepEqual(
+      steps.filter((step) => !step.startsWith('api get')),
+      [
+        'api create',
+        'schedule start',
+        'schedule finish',
+        'placement',
+        'ensure networks exist start',
+        'ensure networks exist finish',
+        'instance creation start',
+        'instance creation finish',
+        'api created',
+      ],
+    );
+  });
+
+  it('answers a switch of datapaths with when the node was last heard of', async () => {
+    const one = await sf1();
+    scene.pass(5);
+    one.send({ heartbeat: {} });
+    const { lastSeen: before } = await scene.operations.getNode(SYSTEM, 'sf-1');
+    await eventually('heard', async () => (await scene.operations.getNode(SYSTEM, 'sf-1')).lastSeen > before);
+    const { lastSeen } = await scene.operations.getNode(SYSTEM, 'sf-1');
+    assert.equal((await scene.operations.setDatapath(SYSTEM, 'sf-1', 'kernel')).lastSeen, lastSeen);
+  });
+
   it('refuses a hello that makes no sense, and an address of another node', async () => {
     await sf1();
     for (const hello of [

@@ -60,7 +60,11 @@ export async function openScene(options: SceneOptions = {}): Promise<Scene> {
       bootstrapKey: KEY,
       nodeName: 'sf-1',
       log: silent,
-      clock: () => now + performance.now() / 1e6,
+      // No two moments are the same.
+      clock: () => {
+        now += 1e-5;
+        return now;
+      },
       missingAfterSeconds: options.missingAfterSeconds ?? 3600,
       ...(options.chance ? { chance: options.chance } : {}),
       ...(options.limits ? { limits: options.limits } : {}),

@@ -76,11 +76,19 @@ export function addNetworkCommands(program: Command): void {
     .description('Creates a network. Name and netblock may stand in either order.')
     .argument('<name>', 'name of the network')
     .argument('<netblock>', 'its addresses, such as 192.168.0.0/24 (/29 or larger)')
-    .option('--dhcp', 'answer DHCP requests (default)', true)
+    .option(
+      '--dhcp',
+      'answer DHCP requests (default; kept with the network, not served by this release)',
+      true,
+    )
     .option('--no-dhcp', 'nothing answers DHCP requests')
-    .option('--nat', 'let instances reach the outside (default)', true)
+    .option(
+      '--nat',
+      'let instances reach the outside (default; kept with the network, not served by this release)',
+      true,
+    )
     .option('--no-nat', 'no way to the outside')
-    .option('--dns', 'answer DNS requests about the network’s instances')
+    .option('--dns', 'answer DNS requests (kept with the network, not served by this release)')
     .option('--vxid <number>', 'ask for this VXLAN network id', whole(1, 0xffffff))
     .option('--namespace <namespace>', 'create it in another namespace (admin)')
     .action(async (first: string, second: string, options: CreateOptions, command: Command) => {
