@@ -1,9 +1,9 @@
 import assert from 'node:assert/strict';
 import { execFileSync } from 'node:child_process';
 import { existsSync, readdirSync, readFileSync } from 'node:fs';
-import { BpfLink, BpfMap, BpfObject } from '#addon';
+import { BpfLink, BpfMap, BpfObject, queryTc } from '#addon';
 import type { fistpath } from '#proto';
-import { FastPath, type FastPathConfig } from '../../src/agent/datapath/fastpath.ts';
+import { detachAll, FastPath, type FastPathConfig } from '../../src/agent/datapath/fastpath.ts';
 import type { NetworkDevices } from '../../src/agent/kernel/kernel.ts';
 
 const PINS = '/sys/fs/bpf/fistpath-test';
@@ -139,6 +139,18 @@ describe('FastPath, with real devices', () => {
     assert.ok(links().includes(`port-${ifindex('p3')}`));
   });
 
+  it('makes it anew, too, when the new device has the ifindex of the old one', () => {
+    const index = ifindex('p3');
+    ip('link del p3');
+    ip(`link add p3 index ${index} type veth peer name g3`);
+    const before = fastPath.writes;
+    fastPath.apply(network(3, 'p3'));
+    assert.equal(fastPath.writes, before + 1, 'the attachment alone');
+    const link = BpfLink.open(`${PINS}/links/port-${index}`);
+    assert.equal(link.info.ifindex, index);
+    link.close();
+  });
+
   it('takes a network away, and leaves the other', () => {
     fastPath.remove(3);
     assert.deepEqual(fastPath.networks(), [2]);
@@ -220,6 +232,17 @@ describe('FastPath, with real devices', () => {
     assert.deepEqual(counts(), [0, 1, 1, 2], 'room again');
     full.switchOff();
     full.close();
+  });
+
+  it('detaches without loading anything, and where there is no TCX, what has no pin', () => {
+    const object = new BpfObject(readFileSync(new URL('../../bpf/out/port.bpf.o', import.meta.url)));
+    object.load();
+    const [index, handle, priority] = [ifindex('p3'), 0xf157, 49157];
+    object.program('port').attachTc(index, 'ingress', handle, priority, false);
+    fastPath.apply(network(2, 'p2'));
+    detachAll(PINS, [`port-${index}`, `tunnel-${ifindex('vx3')}`]);
+    assert.deepEqual([links(), queryTc(index, 'ingress', handle, priority)], [[], 0]);
+    object.close();
   });
 
   it('goes away completely', () => {
