@@ -34,7 +34,7 @@ function network(vni: number, port: string): { wanted: fistpath.INodeNetwork; de
       uuid,
       name: uuid,
       vni,
-      peers: ['10.2.1.12'],
+      peers: ['10.2.1.12', config.underlayAddress],
       remoteMacs: [{ mac: Uint8Array.of(2, 0, 0, 0, 1, vni), node: '10.2.1.12' }],
     },
     devices: {

@@ -122,8 +122,10 @@ export class FastPath {
    * are about stays with the kernel.
    */
   apply({ wanted, devices }: PlacedNetwork): void {
-    const tables = networkTables(wanted, devices, (ifindex) => this.#slotOf(ifindex));
-    this.#peers.set(devices.vni, wanted.peers ?? []);
+    // What claims to come from this node itself is forged: the kernel drops it as a martian.
+    const peers = (wanted.peers ?? []).filter((peer) => peer !== this.#config.underlayAddress);
+    const tables = networkTables({ ...wanted, peers }, devices, (ifindex) => this.#slotOf(ifindex));
+    this.#peers.set(devices.vni, peers);
     const leaving = this.#attachmentsOf(devices.vni);
     for (const { ifindex } of devices.ports) leaving.delete(`port-${ifindex}`);
     leaving.delete(`tunnel-${devices.vxlanIfindex}`);
