@@ -11,4 +11,7 @@ if ! cmp --silent package-lock.json node_modules/.fistpath-lock; then
 	cp package-lock.json node_modules/.fistpath-lock
 fi
 
-npm run --silent build
+if ! npm run --silent build; then
+	echo 'setup: the build failed (see above)' >&2
+	exit 1
+fi
