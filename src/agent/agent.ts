@@ -5,6 +5,7 @@
 import type { Logger } from 'pino';
 import { fistpath } from '#proto';
 import type { Config } from '../config.ts';
+import { joinCluster } from './cluster.ts';
 import { KernelWatch } from './datapath/nexthops.ts';
 import { DatapathSwitch } from './datapath/switch.ts';
 import { KernelFallback, type NetworkResult } from './kernel/kernel.ts';
@@ -34,6 +35,8 @@ export class Agent {
   #networks: Networks = new Map();
   #nodeNames: Record<string, string> = {};
   #known = false;
+  /** Whether the stream's controller is of this node's cluster. */
+  #obeys = false;
   /** Of the newest message; and the newest that was reported as applied. */
   #revision = 0;
   #appliedRevision = -1;
@@ -98,6 +101,8 @@ export class Agent {
   }
 
   #receive(message: fistpath.ControllerMessage): void {
+    if (message.snapshot) this.#obeys = this.#join(message.snapshot.cluster ?? '');
+    if (!this.#obeys) return;
     this.#revision = Number(message.revision);
     if (message.snapshot) {
       this.#networks = new Map((message.snapshot.networks ?? []).map((network) => [network.uuid!, network]));
@@ -117,6 +122,23 @@ export class Agent {
       this.#settings(message.settings);
     }
     this.#work();
+  }
+
+  #join(cluster: string): boolean {
+    const problem = joinCluster(this.#config.state_directory, cluster);
+    if (problem === undefined) return true;
+    this.#log.error(problem);
+    const event = { objectType: 'node', objectUuid: this.#config.node, operation: 'join cluster', phase: '' };
+    this.#stream.send({
+      event: {
+        ...event,
+        node: this.#config.node,
+        timestamp: Date.now() / 1000,
+        message: problem,
+        type: 'status',
+      },
+    });
+    return false;
   }
 
   #settings(settings: fistpath.INodeSettings | null | undefined): void {

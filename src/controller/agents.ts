@@ -18,6 +18,8 @@ const STALL_MS = 2 * CHECK_MS;
 
 export interface AgentsOptions {
   context: Context;
+  /** This cluster's uuid. */
+  cluster: string;
   nodes: Nodes;
   reports: Reports;
   removals: () => Removals;
@@ -138,7 +140,8 @@ export class Agents {
       .map((uuid) => viewNetwork(cache, uuid, router).get(hello.node))
       .filter((network) => network !== undefined);
     const before = this.#sessions.get(hello.node);
-    const session = new Session(hello.node, wire, cache.revision, networks, this.#settings(hello.node));
+    const snapshot = { networks, settings: this.#settings(hello.node), cluster: this.#options.cluster };
+    const session = new Session(hello.node, wire, cache.revision, snapshot);
     this.#sessions.set(hello.node, session);
     before?.end(`node ${hello.node} has connected anew`);
     context.log.info({ node: hello.node, networks: networks.length }, 'agent connected');

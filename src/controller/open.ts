@@ -1,4 +1,5 @@
 import type { Server, ServerCredentials } from '@grpc/grpc-js';
+import { CLUSTER } from '../records/keys.ts';
 import { parseBlock } from '../records/netblock.ts';
 import type { Store } from '../store/store.ts';
 import { Addresses } from './addresses.ts';
@@ -89,6 +90,7 @@ export async function openController(options: ControllerOptions): Promise<OpenCo
   const reports = new Reports(context, { nodes, networks, instances });
   const agents: Agents = new Agents({
     context,
+    cluster: await clusterOf(store, context.chance),
     nodes,
     reports,
     removals: () => removals,
@@ -119,4 +121,11 @@ export async function openController(options: ControllerOptions): Promise<OpenCo
       cache.close();
     },
   };
+}
+
+/** The uuid of the cluster that the store holds; a new store begins a new cluster. */
+async function clusterOf(store: Store, chance: Chance): Promise<string> {
+  const fresh = { put: CLUSTER, value: Buffer.from(chance.uuid()) };
+  await store.transaction([{ key: CLUSTER, modRevision: 0 }], [fresh]);
+  return Buffer.from((await store.get(CLUSTER))!.value).toString();
 }

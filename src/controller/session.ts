@@ -32,18 +32,17 @@ export class Session {
     node: string,
     wire: Wire,
     revision: number,
-    networks: fistpath.NodeNetwork[],
-    settings: fistpath.INodeSettings,
+    snapshot: { networks: fistpath.NodeNetwork[]; settings: fistpath.INodeSettings; cluster: string },
   ) {
     this.node = node;
     this.#wire = wire;
     this.#snapshotRevision = revision;
-    this.#settings = fistpath.NodeSettings.encode(settings).finish();
-    for (const network of networks) {
+    this.#settings = fistpath.NodeSettings.encode(snapshot.settings).finish();
+    for (const network of snapshot.networks) {
       this.#sent.set(network.uuid, fistpath.NodeNetwork.encode(network).finish());
       this.#outstanding.set(network.uuid, revision);
     }
-    this.#blocked = !wire.write({ revision, snapshot: { networks, settings } });
+    this.#blocked = !wire.write({ revision, snapshot });
   }
 
   /** The network may have to change on this node. */

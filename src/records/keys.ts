@@ -4,6 +4,8 @@
  */
 export const RECORDS = '/fistpath/1/records/';
 const EVENTS = '/fistpath/1/events/';
+/** The cluster's uuid, as text. */
+export const CLUSTER = '/fistpath/1/cluster';
 
 export const TABLES = [
   'network',

@@ -260,6 +260,28 @@ describe('the agent, with a stand-in controller and real devices', () => {
     assert.deepEqual([applied().at(-1)!.commands, applied().at(-1)!.writes], [0, 0]);
   });
 
+  it('takes no orders from another cluster, whose empty snapshot would take everything down', async () => {
+    const [before, networks] = [links(), controller.networks];
+    controller.stop();
+    Object.assign(controller, { cluster: 'another', networks: [] });
+    const from = controller.heard.length;
+    await controller.start();
+    const message = await controller.hears(
+      'refusal',
+      ({ event }) => event?.operation === 'join cluster' && event.message,
+      from,
+    );
+    assert.match(message, /belongs to cluster one, the controller to cluster another: restore/);
+    await new Promise((resolve) => setTimeout(resolve, 500)); // a pass takes a tenth of that
+    assert.deepEqual(links(), before);
+    controller.stop();
+    Object.assign(controller, { cluster: 'one', networks });
+    const later = controller.heard.length;
+    await controller.start();
+    await controller.settled(later);
+    assert.deepEqual(links(), before);
+  });
+
   it('adopts everything after a restart: nothing is executed, nothing written', async () => {
     const ids = () =>
       links().map((name) => {

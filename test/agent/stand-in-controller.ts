@@ -23,6 +23,7 @@ export class StandInController {
   readonly heard: fistpath.AgentMessage[] = [];
   networks: fistpath.INodeNetwork[] = [];
   settings: fistpath.INodeSettings = { datapath: 'ebpf', nodeNames: {} };
+  cluster = 'one';
   revision = 0;
   connections = 0;
   port = 0;
@@ -92,6 +93,7 @@ export class StandInController {
     this.revision++;
     stream.on('error', () => {});
     stream.on('data', (message: fistpath.AgentMessage) => this.heard.push(message));
-    stream.write({ revision: this.revision, snapshot: { networks: this.networks, settings: this.settings } });
+    const { networks, settings, cluster } = this;
+    stream.write({ revision: this.revision, snapshot: { networks, settings, cluster } });
   }
 }
