@@ -248,6 +248,18 @@ static __always_inline enum reason check_frame(const struct packet *packet, stru
 	return reason;
 }
 
+/* All of a frame that starts at `offset`: its headers, and whether the fast path may forward it at all. */
+static __always_inline enum reason parse_frame(const struct packet *packet, __u32 offset, struct frame *frame)
+{
+	enum reason reason = parse_ethernet(packet, offset, frame);
+
+	if (reason == UNDECIDED)
+		reason = parse_network(frame);
+	if (reason == UNDECIDED)
+		reason = check_frame(packet, frame);
+	return reason;
+}
+
 /* Does every packet of the frame fit a device of this MTU? A GSO frame is judged by its segments. */
 static __always_inline bool fits(const struct packet *packet, const struct frame *frame, __u32 mtu)
 {

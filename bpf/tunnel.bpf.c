@@ -19,13 +19,7 @@ static __always_inline enum reason decide(const struct packet *packet, struct fr
 		return REASON_UNKNOWN_DEVICE;
 	trail->vni = tunnel->vni;
 
-	reason = parse_ethernet(packet, 0, frame);
-	if (reason != UNDECIDED)
-		return reason;
-	reason = parse_network(frame);
-	if (reason != UNDECIDED)
-		return reason;
-	reason = check_frame(packet, frame);
+	reason = parse_frame(packet, 0, frame);
 	if (reason != UNDECIDED)
 		return reason;
 

@@ -34,13 +34,7 @@ static __always_inline enum reason decide(const struct packet *packet, struct fr
 	if (packet->segment_size)
 		return REASON_MERGED;
 
-	reason = parse_ethernet(packet, INNER_OFFSET, frame);
-	if (reason != UNDECIDED)
-		return reason;
-	reason = parse_network(frame);
-	if (reason != UNDECIDED)
-		return reason;
-	reason = check_frame(packet, frame);
+	reason = parse_frame(packet, INNER_OFFSET, frame);
 	if (reason != UNDECIDED)
 		return reason;
 	if (ecn_merges(&source, frame))
