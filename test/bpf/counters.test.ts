@@ -4,7 +4,7 @@ import { inChild } from './child.ts';
 import type { CountersReport, CountersRequest } from './counters-child.ts';
 import { arp, ETHERTYPE, encapsulate, ethernet, fromHex, ipv4, toHex, udp } from './frames.ts';
 import type { Context, ProgramName, Reason, Verdict } from './model.ts';
-import { ADDRESS, DEVICES, MAC, SLOTS, VNI } from './world.ts';
+import { ADDRESS, DEVICES, FROM_PEER, MAC, SLOTS, VNI } from './world.ts';
 
 /** enum reason and enum program of abi.h: what an event carries. */
 const NUMBER = { SPOOFED_MAC: 23, SPOOFED_IPV4: 24, SPOOFED_ARP: 25, UNTRUSTED_SOURCE: 26 } as const;
@@ -40,15 +40,8 @@ interface DropCase {
 
 const guest = { vni: VNI.first, ifindex: DEVICES.guestA, to: MAC.guestB };
 const forged = encapsulate(ethernet(MAC.guestA, MAC.guestB, ETHERTYPE.ipv4, packet(ADDRESS.guestB)), {
-  destinationMac: MAC.underlay,
-  sourceMac: MAC.nextHop,
+  ...FROM_PEER,
   source: ADDRESS.otherTenant,
-  destination: ADDRESS.underlay,
-  port: 4789,
-  sourcePort: 50000,
-  vni: VNI.first,
-  tos: 0,
-  id: 7,
 });
 const forgedEvent = {
   vni: VNI.first,

@@ -3,7 +3,7 @@
  * 6040, 8200) and not from their code: the oracle of the fuzz, truncation and counter tests. Where the specification
  * leaves open which of several reasons to name, the programs' order of checks is followed.
  *
- * Plain and slow on purpose. Offsets are bytes from the start of the frame; addresses are numbers in host
+ * Plain and slow on purpose, and one file, to be read beside the programs from top to bottom. Offsets are bytes from the start of the frame; addresses are numbers in host
  * order, MACs 12 hexadecimal digits.
  */
 import { checksum, encapsulate } from './frames.ts';

@@ -6,7 +6,7 @@ import type { FrameResult, FramesRequest } from './frames-child.ts';
 import type { LiveReport, LiveRequest } from './live-child.ts';
 import { type Context, decide, type ProgramName } from './model.ts';
 import { refusedByTestRun, type Totals } from './subject.ts';
-import { ADDRESS, DEVICES, MAC, VNI, world } from './world.ts';
+import { ADDRESS, DEVICES, FROM_PEER, MAC, world } from './world.ts';
 
 /** No device delivers less than a whole Ethernet header. */
 const SHORTEST = 14;
@@ -39,18 +39,7 @@ const INNER: Record<string, Uint8Array> = {
   ),
 };
 
-const tunnelled = (inner: Uint8Array): Uint8Array =>
-  encapsulate(inner, {
-    destinationMac: MAC.underlay,
-    sourceMac: MAC.nextHop,
-    source: ADDRESS.peer,
-    destination: ADDRESS.underlay,
-    port: 4789,
-    sourcePort: 50000,
-    vni: VNI.first,
-    tos: 0,
-    id: 7,
-  });
+const tunnelled = (inner: Uint8Array): Uint8Array => encapsulate(inner, FROM_PEER);
 
 const PROGRAMS: { program: ProgramName; ifindex: number; wrap: (inner: Uint8Array) => Uint8Array }[] = [
   { program: 'underlay_tc', ifindex: DEVICES.unknown, wrap: tunnelled },

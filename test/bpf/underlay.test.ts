@@ -15,7 +15,7 @@ import {
 } from './frames.ts';
 import { type Row, staysVerifiable, table } from './harness.ts';
 import type { Reason } from './model.ts';
-import { ADDRESS, DEVICES, MAC, VNI } from './world.ts';
+import { ADDRESS, DEVICES, FROM_PEER, MAC, VNI } from './world.ts';
 
 const BROADCAST = 'ffffffffffff';
 /** Outer Ethernet 14, IPv4 20, UDP 8, VXLAN 8. */
@@ -32,18 +32,7 @@ const to = (destination: string, l3 = packet(), type: number = ETHERTYPE.ipv4): 
   ethernet(destination, MAC.remote, type, l3);
 
 function tunnelled(inner: Uint8Array, fields: Partial<TunnelFields> = {}): Uint8Array {
-  const right = {
-    destinationMac: MAC.underlay,
-    sourceMac: MAC.nextHop,
-    source: ADDRESS.peer,
-    destination: ADDRESS.underlay,
-    port: 4789,
-    sourcePort: 50000,
-    vni: VNI.first,
-    tos: 0,
-    id: 7,
-  };
-  return encapsulate(inner, { ...right, ...fields });
+  return encapsulate(inner, { ...FROM_PEER, ...fields });
 }
 
 const VALID = tunnelled(to(MAC.guestB));

@@ -3,7 +3,7 @@ import { inChild } from './child.ts';
 import { concat, ETHERTYPE, encapsulate, ethernet, ipv4, toHex, udp } from './frames.ts';
 import type { LiveReport, LiveRequest } from './live-child.ts';
 import type { ProgramName, Reason } from './model.ts';
-import { ADDRESS, DEVICES, MAC, VNI } from './world.ts';
+import { ADDRESS, DEVICES, FROM_PEER, MAC } from './world.ts';
 
 const packet = (source: number): Uint8Array =>
   ipv4({ source, destination: ADDRESS.guestA, protocol: 17 }, udp(1, 2, new Uint8Array(40)));
@@ -17,17 +17,7 @@ function tagged(frame: Uint8Array, type: number, tci: number): Uint8Array {
 }
 
 const fromGuestB = toGuestA(MAC.guestB, ADDRESS.guestB);
-const tunnelled = encapsulate(fromGuestB, {
-  destinationMac: MAC.underlay,
-  sourceMac: MAC.nextHop,
-  source: ADDRESS.peer,
-  destination: ADDRESS.underlay,
-  port: 4789,
-  sourcePort: 50000,
-  vni: VNI.first,
-  tos: 0,
-  id: 7,
-});
+const tunnelled = encapsulate(fromGuestB, FROM_PEER);
 
 /** How often each reason was given to frames on a live device, where the kernel takes the (outer) tag off before TC. */
 async function reasons(

@@ -2,7 +2,7 @@
  * The networks that the tests of the programs live in: two tenants with the same MACs and addresses (VNI 1 and 2),
  * the largest VNI, a network without members, and addresses that are members of one VNI only.
  */
-import { ipv4Address } from './frames.ts';
+import { ipv4Address, type TunnelFields } from './frames.ts';
 import { type FdbEntry, fdbKey, type Maps, memberKey, type Nexthop, type Port } from './model.ts';
 
 /** Devices that the child process creates, in this order; their ifindexes are DEVICE_BASE, DEVICE_BASE + 1, … */
@@ -65,6 +65,19 @@ export const ADDRESS = {
   /** Member of nothing. */
   forger: ipv4Address('10.2.1.99'),
 } as const;
+
+/** Outer headers of a tunnel packet from a member of the first network. */
+export const FROM_PEER: TunnelFields = {
+  destinationMac: MAC.underlay,
+  sourceMac: MAC.nextHop,
+  source: ADDRESS.peer,
+  destination: ADDRESS.underlay,
+  port: 4789,
+  sourcePort: 50000,
+  vni: VNI.first,
+  tos: 0,
+  id: 7,
+};
 
 /** Slots of port_counters. */
 export const SLOTS = 8;

@@ -1,4 +1,7 @@
-/** Inspection of real pinned maps and links and of a real kernel's entries, with no daemon anywhere. */
+/**
+ * Inspection of real pinned maps and links and of a real kernel's entries, with no daemon anywhere. One file, since
+ * every command looks at the same maps, devices and entries, which are made once.
+ */
 import assert from 'node:assert/strict';
 import { execFileSync } from 'node:child_process';
 import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
