@@ -10,64 +10,87 @@
 #define FISTPATH_ABI_H
 
 /* A change of any layout below raises this number: maps are pinned under maps-<ABI_VERSION>. */
-enum abi { ABI_VERSION = 1 };
+enum abi { ABI_VERSION = 2 };
 
 enum program {
 	PROGRAM_PORT = 0,
 	PROGRAM_UNDERLAY = 1,
 	PROGRAM_TUNNEL = 2,
-	PROGRAM_MAX = 3,
+	PROGRAM_UPLINK = 3,
+	PROGRAM_LEARN = 4,
+	PROGRAM_MAX = 5,
 };
 
 /* What became of a packet. Each reason below belongs to exactly one verdict: verdict_of(). */
 enum verdict {
 	VERDICT_PORT = 0, /* redirected to a port of this node */
 	VERDICT_TUNNEL = 1, /* encapsulated and redirected to the underlay */
-	VERDICT_KERNEL = 2, /* untouched, to the fallback */
-	VERDICT_DROP = 3, /* refused for security */
-	VERDICT_MAX = 4,
+	VERDICT_UPLINK = 2, /* translated and redirected to the outside */
+	VERDICT_ROUTER = 3, /* untranslated, to the router's namespace: netfilter decides */
+	VERDICT_KERNEL = 4, /* untouched, to the fallback */
+	VERDICT_DROP = 5, /* refused for security */
+	VERDICT_MAX = 6,
 };
 
 enum reason {
 	REASON_TO_PORT = 0,
 	REASON_TO_TUNNEL = 1,
+	REASON_TO_UPLINK = 2,
+
+	/* to the router */
+	REASON_NO_FLOW = 3, /* no cached NAT decision */
+	REASON_STALE_FLOW = 4, /* of an older generation, or the kernel has not confirmed it for too long */
+	REASON_REFRESH = 5, /* this packet's turn to be seen by conntrack */
+	REASON_TCP_FLAGS = 6, /* SYN, FIN or RST: conntrack follows the connection's state */
+	REASON_TTL = 7, /* would expire on its way */
+	REASON_PROTOCOL = 8, /* neither TCP, UDP nor ICMP echo */
+	REASON_FLOW_TOO_BIG = 9, /* longer than the MTU where it goes: the kernel tells the sender */
+	/* where the translated packet goes is in no map, or takes none from XDP */
+	REASON_FLOW_UNREACHABLE = 10,
 
 	/* to the kernel */
-	REASON_UNKNOWN_DEVICE = 2, /* the device is in no map (yet) */
-	REASON_TRUNCATED = 3, /* shorter than its own headers claim */
-	REASON_MULTICAST =
-	        4, /* broadcast or multicast destination MAC, or a source MAC that no station has */
-	REASON_ARP = 5,
-	REASON_ETHERTYPE = 6, /* neither IPv4, IPv6 nor ARP; VLAN tags among them */
+	REASON_UNKNOWN_DEVICE = 11, /* the device is in no map (yet) */
+	REASON_TRUNCATED = 12, /* shorter than its own headers claim */
+	/* broadcast or multicast destination MAC, or a source MAC that no station has */
+	REASON_MULTICAST = 13,
+	REASON_ARP = 14,
+	REASON_ETHERTYPE = 15, /* neither IPv4, IPv6 nor ARP; VLAN tags among them */
 	/* version, a length, a unicast packet's source (0.0.0.0) or the tunnel's IPv4 checksum is wrong */
-	REASON_IP_MALFORMED = 7,
-	REASON_IP_OPTIONS = 8, /* IPv4 options, IPv6 extension headers */
-	REASON_FRAGMENT = 9,
-	REASON_UNKNOWN_MAC = 10, /* destination not in the FDB */
-	REASON_NOT_LOCAL = 11, /* from the tunnel, but the destination is on another node */
-	REASON_SAME_PORT = 12, /* source port = destination port */
-	REASON_TOO_BIG = 13, /* longer than the MTU; a GSO frame by its segments */
-	REASON_NO_NEXTHOP = 14, /* the remote node's next hop is not resolved */
-	REASON_NOT_VXLAN = 15, /* on the underlay, but not for our MAC, VXLAN address and port */
-	REASON_VXLAN_FLAGS = 16, /* I flag clear, or reserved bits set (RFC 7348, 5) */
-	REASON_UNKNOWN_VNI = 17,
-	REASON_CONGESTION = 18, /* the outer ECN field changes the inner one: the kernel merges (RFC 6040) */
-	REASON_MERGED = 19, /* a GSO frame from the wire: through the kernel's VXLAN device */
-	REASON_TCP = 20, /* TCP from the wire: GRO, then the kernel's VXLAN device */
-	REASON_NO_XDP = 21, /* the port's device can't take a frame from XDP */
-	REASON_HELPER = 22, /* a helper refused before anything was changed */
+	REASON_IP_MALFORMED = 16,
+	REASON_IP_OPTIONS = 17, /* IPv4 options, IPv6 extension headers */
+	REASON_FRAGMENT = 18,
+	REASON_UNKNOWN_MAC = 19, /* destination not in the FDB */
+	REASON_NOT_LOCAL = 20, /* from the tunnel, but the destination is on another node */
+	REASON_SAME_PORT = 21, /* source port = destination port */
+	REASON_TOO_BIG = 22, /* longer than the MTU; a GSO frame by its segments */
+	REASON_NO_NEXTHOP = 23, /* the remote node's next hop is not resolved */
+	REASON_NOT_VXLAN = 24, /* on the underlay, but not for our MAC, VXLAN address and port */
+	REASON_VXLAN_FLAGS = 25, /* I flag clear, or reserved bits set (RFC 7348, 5) */
+	REASON_UNKNOWN_VNI = 26,
+	REASON_CONGESTION = 27, /* the outer ECN field changes the inner one: the kernel merges (RFC 6040) */
+	REASON_MERGED = 28, /* a GSO frame from the wire: through the kernel's VXLAN device */
+	REASON_TCP = 29, /* TCP from the wire: GRO, then the kernel's VXLAN device */
+	REASON_NO_XDP = 30, /* the port's device can't take a frame from XDP */
+	REASON_HELPER = 31, /* a helper refused before anything was changed */
+	/* of program learn, which lets every packet go on */
+	REASON_LEARNED = 32, /* recorded as a flow, or confirmed one */
+	REASON_NO_CONNECTION = 33, /* not forwarded here, or conntrack does not know it */
+	REASON_NO_REPLY = 34, /* the connection is not confirmed, or has seen no reply yet */
+	REASON_CLOSING = 35, /* TCP that is not, or no longer, established: its flows are forgotten */
+	REASON_ALG = 36, /* a connection with a helper, or whose sequence numbers are adjusted */
 
 	/* dropped */
-	REASON_SPOOFED_MAC = 23,
-	REASON_SPOOFED_IPV4 = 24,
-	REASON_SPOOFED_ARP = 25,
-	REASON_UNTRUSTED_SOURCE = 26, /* tunnel packet from an address that is no member of its VNI */
-	REASON_REWRITE_FAILED = 27, /* a helper failed when the packet was already changed */
-	REASON_MAX = 28,
+	REASON_SPOOFED_MAC = 37,
+	REASON_SPOOFED_IPV4 = 38,
+	REASON_SPOOFED_ARP = 39,
+	REASON_UNTRUSTED_SOURCE = 40, /* tunnel packet from an address that is no member of its VNI */
+	REASON_REWRITE_FAILED = 41, /* a helper failed when the packet was already changed */
+	REASON_MAX = 42,
 };
 
 /* Reasons stand in the order of their verdicts: the first one of a group. */
 enum reason_group {
+	REASON_ROUTER = REASON_NO_FLOW,
 	REASON_KERNEL = REASON_UNKNOWN_DEVICE,
 	REASON_DROP = REASON_SPOOFED_MAC,
 };
@@ -99,6 +122,7 @@ _Static_assert(sizeof(struct fdb_key) == 12, "layout is part of the ABI");
 enum fdb_flag {
 	FDB_PEER = 1, /* local veth into another namespace: redirect_peer, XDP frames of several buffers */
 	FDB_XDP = 2, /* local device that takes frames redirected from XDP */
+	FDB_ROUTER = 4, /* the router's veth: what goes there may be a flow of NAT */
 };
 
 struct fdb_entry {
@@ -136,6 +160,18 @@ struct member {
 };
 _Static_assert(sizeof(struct member) == 4, "layout is part of the ABI");
 
+/* routed: addresses of the floating network that any port of a network may use as its own */
+struct routed_key {
+	__u32 vni;
+	__be32 address;
+};
+_Static_assert(sizeof(struct routed_key) == 8, "layout is part of the ABI");
+
+struct routed {
+	__u32 pad;
+};
+_Static_assert(sizeof(struct routed) == 4, "layout is part of the ABI");
+
 /* nexthops: a node's underlay address -> the Ethernet header and device towards it */
 struct nexthop {
 	__u32 ifindex;
@@ -145,6 +181,94 @@ struct nexthop {
 	__u16 pad;
 };
 _Static_assert(sizeof(struct nexthop) == 20, "layout is part of the ABI");
+
+/* routers: vni -> the way outside of a network with NAT whose router is on this node */
+enum router_flag {
+	ROUTER_XDP = 1, /* the egress device takes frames redirected from XDP */
+};
+
+struct router {
+	__u32 generation; /* flows of another generation don't count */
+	__u32 egress_ifindex; /* where what goes outside is sent: the uplink, or the bridge that it is a port
+	                         of */
+	__u16 mtu; /* of the uplink, layer 3 bytes */
+	__u16 flags; /* enum router_flag */
+};
+_Static_assert(sizeof(struct router) == 12, "layout is part of the ABI");
+
+/* gateways: a MAC that a router's namespace sends from, or that the outside must not be reached by -> whose
+ */
+struct gateway_key {
+	__u8 mac[6];
+	__u16 pad;
+};
+_Static_assert(sizeof(struct gateway_key) == 8, "layout is part of the ABI");
+
+enum side {
+	SIDE_INSIDE = 0, /* veth-<x>-i, towards the virtual network */
+	SIDE_OUTSIDE = 1, /* phy-<x>-i, towards the uplink */
+	SIDE_NODE = 2, /* the egress bridge itself: the node routes; such flows are the kernel's */
+};
+
+struct gateway {
+	__u32 vni; /* 0 for SIDE_NODE */
+	__u32 side; /* enum side */
+};
+_Static_assert(sizeof(struct gateway) == 8, "layout is part of the ABI");
+
+/*
+ * flows: a packet as it comes to a router -> what netfilter made of it, and the Ethernet header that it left
+ * with. One entry per direction. The VNI of the key is the network that the packet comes from, 0 (the
+ * floating network) when it comes from outside.
+ */
+struct tuple {
+	__be32 source;
+	__be32 destination;
+	__be16 source_port; /* ICMP echo: the identifier */
+	__be16 destination_port; /* ICMP echo: the type, 8 or 0 */
+};
+_Static_assert(sizeof(struct tuple) == 12, "layout is part of the ABI");
+
+struct flow_key {
+	__u32 vni;
+	struct tuple tuple;
+	__u8 protocol; /* IPPROTO_TCP, IPPROTO_UDP or IPPROTO_ICMP */
+	__u8 pad[3];
+};
+_Static_assert(sizeof(struct flow_key) == 20, "layout is part of the ABI");
+
+enum flow_flag {
+	FLOW_OUTSIDE = 1, /* leaves the virtual network; else it stays in, or enters, network `vni` */
+	FLOW_HAIRPIN = 2, /* leaves it for the router of another network of this node */
+};
+
+struct flow {
+	__u64 learned_ns; /* CLOCK_MONOTONIC: when the kernel last forwarded a packet of it */
+	__u64 passed_ns; /* the same: when the fast path last left a packet of it to the kernel */
+	__u64 packets; /* by the fast path, wire packets as in counters */
+	__u64 bytes;
+	struct tuple tuple; /* the packet as it leaves */
+	__u32 vni; /* network whose router decided */
+	__u32 generation; /* of that router, then */
+	__u32 account; /* index into usage; out of its range: not accounted */
+	__u16 flags; /* enum flow_flag */
+	__u8 dst_mac[6];
+	__u8 src_mac[6];
+	__u16 pad;
+};
+_Static_assert(sizeof(struct flow) == 72, "layout is part of the ABI");
+
+/* accounts: an interface's address in a network with NAT -> its index into usage */
+struct account_key {
+	__u32 vni;
+	__be32 address;
+};
+_Static_assert(sizeof(struct account_key) == 8, "layout is part of the ABI");
+
+struct account {
+	__u32 slot;
+};
+_Static_assert(sizeof(struct account) == 4, "layout is part of the ABI");
 
 /*
  * counters: [program * REASON_MAX + reason], per CPU. Packets are wire packets: a GSO frame counts its
@@ -162,7 +286,14 @@ struct port_counters {
 	struct traffic sent[VERDICT_MAX]; /* by the port, by verdict */
 	struct traffic received; /* redirected to the port */
 };
-_Static_assert(sizeof(struct port_counters) == 80, "layout is part of the ABI");
+_Static_assert(sizeof(struct port_counters) == 112, "layout is part of the ABI");
+
+/* usage: [slot], per CPU: what an interface exchanged with the outside by the fast path */
+struct usage {
+	struct traffic sent;
+	struct traffic received;
+};
+_Static_assert(sizeof(struct usage) == 32, "layout is part of the ABI");
 
 /* event_gates: [reason], per CPU: at most one event per reason, CPU and EVENT_INTERVAL_NS */
 struct event_gate {

@@ -22,6 +22,10 @@ static __always_inline enum verdict verdict_of(enum reason reason)
 		return VERDICT_PORT;
 	if (reason == REASON_TO_TUNNEL)
 		return VERDICT_TUNNEL;
+	if (reason == REASON_TO_UPLINK)
+		return VERDICT_UPLINK;
+	if ((__u32)reason < (__u32)REASON_KERNEL)
+		return VERDICT_ROUTER;
 	return (__u32)reason < (__u32)REASON_DROP ? VERDICT_KERNEL : VERDICT_DROP;
 }
 

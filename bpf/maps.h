@@ -39,10 +39,23 @@ HASH(fdb, 131072, struct fdb_key, struct fdb_entry);
 HASH(networks, 4096, __u32, struct network);
 HASH(tunnels, 4096, __u32, struct tunnel);
 HASH(members, 65536, struct member_key, struct member);
+HASH(routed, 4096, struct routed_key, struct routed);
 HASH(nexthops, 4096, __be32, struct nexthop);
+HASH(routers, 4096, __u32, struct router);
+HASH(gateways, 8192, struct gateway_key, struct gateway);
+HASH(accounts, 65536, struct account_key, struct account);
+
+/* LRU: when it is full the flow that was unused for longest goes, and the kernel decides about it again. */
+struct {
+	__uint(type, BPF_MAP_TYPE_LRU_HASH);
+	__uint(max_entries, 262144);
+	__type(key, struct flow_key);
+	__type(value, struct flow);
+} flows SEC(".maps");
 
 PERCPU_ARRAY(counters, (PROGRAM_MAX * REASON_MAX), struct traffic);
 PERCPU_ARRAY(port_counters, 16384, struct port_counters);
+PERCPU_ARRAY(usage, 65536, struct usage);
 PERCPU_ARRAY(event_gates, REASON_MAX, struct event_gate);
 
 struct {
@@ -54,5 +67,8 @@ struct {
 const volatile __be16 vxlan_port = bpf_htons(4789);
 /* This node's address on the underlay: where tunnel packets go to and come from. */
 const volatile __be32 underlay_address = 0;
+/* How long a flow goes on between two packets that conntrack sees, and how long without the kernel's word. */
+const volatile __u64 flow_refresh_ns = 3 * 1000 * 1000 * 1000ULL;
+const volatile __u64 flow_expiry_ns = 15 * 1000 * 1000 * 1000ULL;
 
 #endif

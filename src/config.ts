@@ -16,6 +16,8 @@ const MapSizes = Type.Object(
     networks: Type.Optional(Capacity),
     members: Type.Optional(Capacity),
     nexthops: Type.Optional(Capacity),
+    /** Cached NAT decisions, two for each connection. */
+    flows: Type.Optional(Capacity),
   },
   { additionalProperties: false },
 );
@@ -32,6 +34,17 @@ const Config = Type.Object(
     vxlan_port: Type.Integer({ minimum: 1, maximum: 65535, default: 4789 }),
     /** A ceiling: "kernel" keeps this node on the kernel path whatever the controller asks for. */
     datapath: Type.Union([Type.Literal('ebpf'), Type.Literal('kernel')], { default: 'ebpf' }),
+    /** Of the network node: the NIC towards the outside, and the egress bridge, which is made and gets it as a port unless it exists. */
+    uplink: Type.Optional(
+      Type.Object(
+        {
+          device: Type.String(),
+          bridge: Type.String({ default: 'br-egress', pattern: '^[A-Za-z0-9][A-Za-z0-9_.-]{0,14}$' }),
+        },
+        { additionalProperties: false },
+      ),
+    ),
+    uplink_hook: Type.Union([Type.Literal('tc'), Type.Literal('xdp')], { default: 'tc' }),
     underlay_hook: Type.Union([Type.Literal('tc'), Type.Literal('xdp')], { default: 'tc' }),
     port_kind: Type.Union([Type.Literal('tap'), Type.Literal('netns')], { default: 'tap' }),
     controllers: Type.Array(Type.String({ pattern: '^[^:]+:[0-9]+$' }), { minItems: 1 }),
@@ -45,6 +58,14 @@ const Config = Type.Object(
     ),
     bootstrap_key_file: Type.Optional(Type.String()),
     floating_pool: Type.Union([Type.String(), Type.Null()], { default: null }),
+    /** Of the controller: instances are called <name>.<namespace>.<domain>. */
+    dns_domain: Type.String({ default: 'internal', pattern: '^[a-z0-9]([a-z0-9.-]{0,61}[a-z0-9])?$' }),
+    /** Of the network node: name servers that guests and dnsmasq are told to ask. */
+    dns_servers: Type.Array(Type.String(), { default: ['8.8.8.8', '8.8.4.4'], maxItems: 3 }),
+    /** Of the network node: a flow's packet is shown to the kernel this often. */
+    flow_refresh_seconds: Type.Number({ minimum: 0.1, maximum: 10, default: 3 }),
+    /** How often the agent tells what its interfaces sent and received. */
+    usage_seconds: Type.Integer({ minimum: 1, maximum: 3600, default: 60 }),
     map_sizes: Type.Intersect([MapSizes], { default: {} }),
     log_level: Type.Union(
       [Type.Literal('debug'), Type.Literal('info'), Type.Literal('warn'), Type.Literal('error')],

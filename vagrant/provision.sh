@@ -4,8 +4,8 @@
 set -euo pipefail
 
 build=(clang llvm clang-format make g++ pkg-config libbpf-dev libelf-dev zlib1g-dev linux-libc-dev python3)
-node=(iproute2 nftables ethtool procps util-linux)
-tests=(git bpftool iperf3 tcpdump python3-scapy iputils-ping strace)
+node=(iproute2 nftables conntrack ethtool dnsmasq-base dnsmasq-utils iputils-arping iputils-ping procps util-linux)
+tests=(git bpftool iperf3 tcpdump python3-scapy strace traceroute udhcpc)
 
 missing=()
 for package in "${build[@]}" "${node[@]}" "${tests[@]}"; do

@@ -41,7 +41,7 @@ export type Reason =
   | 'UNTRUSTED_SOURCE'
   | 'REWRITE_FAILED';
 
-export type Verdict = 'PORT' | 'TUNNEL' | 'KERNEL' | 'DROP';
+export type Verdict = 'PORT' | 'TUNNEL' | 'UPLINK' | 'ROUTER' | 'KERNEL' | 'DROP';
 
 export interface Port {
   vni: number;

@@ -9,8 +9,8 @@ import { ETHERTYPE, set16, set32, setMac } from './frames.ts';
 import type { Context, FdbEntry, Maps, ProgramName, Reason, Verdict } from './model.ts';
 import { SLOTS } from './world.ts';
 
-const REASONS = 28;
-const PORT_COUNTERS_SIZE = 5 * 16;
+const REASONS = 42;
+const PORT_COUNTERS_SIZE = 7 * 16;
 
 /** Writes a struct: host order is little-endian here (abi.h's __be fields use the setters of frames.ts). */
 function struct(size: number, write: (bytes: Uint8Array, view: DataView) => void): Uint8Array {
@@ -149,7 +149,7 @@ export function refusedByTestRun(program: ProgramName, frame: Uint8Array): boole
 /** Sums over all CPUs: [packets, bytes] by what was counted. */
 export type Totals = Map<string, [number, number]>;
 
-const VERDICTS: Verdict[] = ['PORT', 'TUNNEL', 'KERNEL', 'DROP'];
+const VERDICTS: Verdict[] = ['PORT', 'TUNNEL', 'UPLINK', 'ROUTER', 'KERNEL', 'DROP'];
 const PROGRAM_NUMBERS = { port: 0, underlay_tc: 1, underlay_xdp: 1, tunnel: 2 } as const;
 
 export const reasonKey = (reason: Reason): string => reason;
@@ -228,7 +228,7 @@ export class Subject {
       VERDICTS.forEach((verdict, i) => {
         add(sentKey(slot, verdict), ports.values, at + i * 16, stride, cpus);
       });
-      add(receivedKey(slot), ports.values, at + 64, stride, cpus);
+      add(receivedKey(slot), ports.values, at + VERDICTS.length * 16, stride, cpus);
     }
     return all;
   }

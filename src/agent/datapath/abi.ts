@@ -11,59 +11,78 @@ function setBytes(view: DataView, at: number, value: Uint8Array, length: number)
 }
 
 export const Abi = {
-  VERSION: 1,
+  VERSION: 2,
 } as const;
 
 export const Program = {
   PORT: 0,
   UNDERLAY: 1,
   TUNNEL: 2,
-  MAX: 3,
+  UPLINK: 3,
+  LEARN: 4,
+  MAX: 5,
 } as const;
 
 export const Verdict = {
   PORT: 0,
   TUNNEL: 1,
-  KERNEL: 2,
-  DROP: 3,
-  MAX: 4,
+  UPLINK: 2,
+  ROUTER: 3,
+  KERNEL: 4,
+  DROP: 5,
+  MAX: 6,
 } as const;
 
 export const Reason = {
   TO_PORT: 0,
   TO_TUNNEL: 1,
-  UNKNOWN_DEVICE: 2,
-  TRUNCATED: 3,
-  MULTICAST: 4,
-  ARP: 5,
-  ETHERTYPE: 6,
-  IP_MALFORMED: 7,
-  IP_OPTIONS: 8,
-  FRAGMENT: 9,
-  UNKNOWN_MAC: 10,
-  NOT_LOCAL: 11,
-  SAME_PORT: 12,
-  TOO_BIG: 13,
-  NO_NEXTHOP: 14,
-  NOT_VXLAN: 15,
-  VXLAN_FLAGS: 16,
-  UNKNOWN_VNI: 17,
-  CONGESTION: 18,
-  MERGED: 19,
-  TCP: 20,
-  NO_XDP: 21,
-  HELPER: 22,
-  SPOOFED_MAC: 23,
-  SPOOFED_IPV4: 24,
-  SPOOFED_ARP: 25,
-  UNTRUSTED_SOURCE: 26,
-  REWRITE_FAILED: 27,
-  MAX: 28,
+  TO_UPLINK: 2,
+  NO_FLOW: 3,
+  STALE_FLOW: 4,
+  REFRESH: 5,
+  TCP_FLAGS: 6,
+  TTL: 7,
+  PROTOCOL: 8,
+  FLOW_TOO_BIG: 9,
+  FLOW_UNREACHABLE: 10,
+  UNKNOWN_DEVICE: 11,
+  TRUNCATED: 12,
+  MULTICAST: 13,
+  ARP: 14,
+  ETHERTYPE: 15,
+  IP_MALFORMED: 16,
+  IP_OPTIONS: 17,
+  FRAGMENT: 18,
+  UNKNOWN_MAC: 19,
+  NOT_LOCAL: 20,
+  SAME_PORT: 21,
+  TOO_BIG: 22,
+  NO_NEXTHOP: 23,
+  NOT_VXLAN: 24,
+  VXLAN_FLAGS: 25,
+  UNKNOWN_VNI: 26,
+  CONGESTION: 27,
+  MERGED: 28,
+  TCP: 29,
+  NO_XDP: 30,
+  HELPER: 31,
+  LEARNED: 32,
+  NO_CONNECTION: 33,
+  NO_REPLY: 34,
+  CLOSING: 35,
+  ALG: 36,
+  SPOOFED_MAC: 37,
+  SPOOFED_IPV4: 38,
+  SPOOFED_ARP: 39,
+  UNTRUSTED_SOURCE: 40,
+  REWRITE_FAILED: 41,
+  MAX: 42,
 } as const;
 
 export const ReasonGroup = {
-  REASON_KERNEL: 2,
-  REASON_DROP: 23,
+  REASON_ROUTER: 3,
+  REASON_KERNEL: 11,
+  REASON_DROP: 37,
 } as const;
 
 export const PortFlag = {
@@ -73,6 +92,22 @@ export const PortFlag = {
 export const FdbFlag = {
   FDB_PEER: 1,
   FDB_XDP: 2,
+  FDB_ROUTER: 4,
+} as const;
+
+export const RouterFlag = {
+  ROUTER_XDP: 1,
+} as const;
+
+export const Side = {
+  INSIDE: 0,
+  OUTSIDE: 1,
+  NODE: 2,
+} as const;
+
+export const FlowFlag = {
+  FLOW_OUTSIDE: 1,
+  FLOW_HAIRPIN: 2,
 } as const;
 
 export interface Port {
@@ -206,6 +241,32 @@ export const Member = {
   write(_view: DataView, _at: number, _value: Member): void {},
 };
 
+export interface RoutedKey {
+  vni: number;
+  address: number;
+}
+
+export const RoutedKey = {
+  size: 8,
+  read(view: DataView, at: number): RoutedKey {
+    return { vni: view.getUint32(at, true), address: view.getUint32(at + 4, false) };
+  },
+  write(view: DataView, at: number, value: RoutedKey): void {
+    view.setUint32(at, value.vni, true);
+    view.setUint32(at + 4, value.address, false);
+  },
+};
+
+export type Routed = Record<never, never>;
+
+export const Routed = {
+  size: 4,
+  read(_view: DataView, _at: number): Routed {
+    return {};
+  },
+  write(_view: DataView, _at: number, _value: Routed): void {},
+};
+
 export interface Nexthop {
   ifindex: number;
   mtu: number;
@@ -231,6 +292,200 @@ export const Nexthop = {
   },
 };
 
+export interface Router {
+  generation: number;
+  egress_ifindex: number;
+  mtu: number;
+  flags: number;
+}
+
+export const Router = {
+  size: 12,
+  read(view: DataView, at: number): Router {
+    return {
+      generation: view.getUint32(at, true),
+      egress_ifindex: view.getUint32(at + 4, true),
+      mtu: view.getUint16(at + 8, true),
+      flags: view.getUint16(at + 10, true),
+    };
+  },
+  write(view: DataView, at: number, value: Router): void {
+    view.setUint32(at, value.generation, true);
+    view.setUint32(at + 4, value.egress_ifindex, true);
+    view.setUint16(at + 8, value.mtu, true);
+    view.setUint16(at + 10, value.flags, true);
+  },
+};
+
+export interface GatewayKey {
+  mac: Uint8Array;
+}
+
+export const GatewayKey = {
+  size: 8,
+  read(view: DataView, at: number): GatewayKey {
+    return { mac: bytesAt(view, at, 6) };
+  },
+  write(view: DataView, at: number, value: GatewayKey): void {
+    setBytes(view, at, value.mac, 6);
+  },
+};
+
+export interface Gateway {
+  vni: number;
+  side: number;
+}
+
+export const Gateway = {
+  size: 8,
+  read(view: DataView, at: number): Gateway {
+    return { vni: view.getUint32(at, true), side: view.getUint32(at + 4, true) };
+  },
+  write(view: DataView, at: number, value: Gateway): void {
+    view.setUint32(at, value.vni, true);
+    view.setUint32(at + 4, value.side, true);
+  },
+};
+
+export interface Tuple {
+  source: number;
+  destination: number;
+  source_port: number;
+  destination_port: number;
+}
+
+export const Tuple = {
+  size: 12,
+  read(view: DataView, at: number): Tuple {
+    return {
+      source: view.getUint32(at, false),
+      destination: view.getUint32(at + 4, false),
+      source_port: view.getUint16(at + 8, false),
+      destination_port: view.getUint16(at + 10, false),
+    };
+  },
+  write(view: DataView, at: number, value: Tuple): void {
+    view.setUint32(at, value.source, false);
+    view.setUint32(at + 4, value.destination, false);
+    view.setUint16(at + 8, value.source_port, false);
+    view.setUint16(at + 10, value.destination_port, false);
+  },
+};
+
+export interface FlowKey {
+  vni: number;
+  tuple: Tuple;
+  protocol: number;
+}
+
+export const FlowKey = {
+  size: 20,
+  read(view: DataView, at: number): FlowKey {
+    return {
+      vni: view.getUint32(at, true),
+      tuple: Tuple.read(view, at + 4),
+      protocol: view.getUint8(at + 16),
+    };
+  },
+  write(view: DataView, at: number, value: FlowKey): void {
+    view.setUint32(at, value.vni, true);
+    Tuple.write(view, at + 4, value.tuple);
+    view.setUint8(at + 16, value.protocol);
+  },
+};
+
+export interface Flow {
+  learned_ns: bigint;
+  passed_ns: bigint;
+  packets: bigint;
+  bytes: bigint;
+  tuple: Tuple;
+  vni: number;
+  generation: number;
+  account: number;
+  flags: number;
+  dst_mac: Uint8Array;
+  src_mac: Uint8Array;
+}
+
+export const Flow = {
+  size: 72,
+  read(view: DataView, at: number): Flow {
+    return {
+      learned_ns: view.getBigUint64(at, true),
+      passed_ns: view.getBigUint64(at + 8, true),
+      packets: view.getBigUint64(at + 16, true),
+      bytes: view.getBigUint64(at + 24, true),
+      tuple: Tuple.read(view, at + 32),
+      vni: view.getUint32(at + 44, true),
+      generation: view.getUint32(at + 48, true),
+      account: view.getUint32(at + 52, true),
+      flags: view.getUint16(at + 56, true),
+      dst_mac: bytesAt(view, at + 58, 6),
+      src_mac: bytesAt(view, at + 64, 6),
+    };
+  },
+  write(view: DataView, at: number, value: Flow): void {
+    view.setBigUint64(at, value.learned_ns, true);
+    view.setBigUint64(at + 8, value.passed_ns, true);
+    view.setBigUint64(at + 16, value.packets, true);
+    view.setBigUint64(at + 24, value.bytes, true);
+    Tuple.write(view, at + 32, value.tuple);
+    view.setUint32(at + 44, value.vni, true);
+    view.setUint32(at + 48, value.generation, true);
+    view.setUint32(at + 52, value.account, true);
+    view.setUint16(at + 56, value.flags, true);
+    setBytes(view, at + 58, value.dst_mac, 6);
+    setBytes(view, at + 64, value.src_mac, 6);
+  },
+};
+
+export interface AccountKey {
+  vni: number;
+  address: number;
+}
+
+export const AccountKey = {
+  size: 8,
+  read(view: DataView, at: number): AccountKey {
+    return { vni: view.getUint32(at, true), address: view.getUint32(at + 4, false) };
+  },
+  write(view: DataView, at: number, value: AccountKey): void {
+    view.setUint32(at, value.vni, true);
+    view.setUint32(at + 4, value.address, false);
+  },
+};
+
+export interface Account {
+  slot: number;
+}
+
+export const Account = {
+  size: 4,
+  read(view: DataView, at: number): Account {
+    return { slot: view.getUint32(at, true) };
+  },
+  write(view: DataView, at: number, value: Account): void {
+    view.setUint32(at, value.slot, true);
+  },
+};
+
+export interface Usage {
+  sent: Traffic;
+  received: Traffic;
+}
+
+export const Usage = {
+  size: 32,
+  read(view: DataView, at: number): Usage {
+    return { sent: Traffic.read(view, at), received: Traffic.read(view, at + 16) };
+  },
+  write(view: DataView, at: number, value: Usage): void {
+    Traffic.write(view, at, value.sent);
+    Traffic.write(view, at + 16, value.received);
+  },
+};
+
 export interface Traffic {
   packets: bigint;
   bytes: bigint;
@@ -253,16 +508,16 @@ export interface PortCounters {
 }
 
 export const PortCounters = {
-  size: 80,
+  size: 112,
   read(view: DataView, at: number): PortCounters {
     return {
-      sent: Array.from({ length: 4 }, (_, i) => Traffic.read(view, at + i * 16)),
-      received: Traffic.read(view, at + 64),
+      sent: Array.from({ length: 6 }, (_, i) => Traffic.read(view, at + i * 16)),
+      received: Traffic.read(view, at + 96),
     };
   },
   write(view: DataView, at: number, value: PortCounters): void {
-    for (let i = 0; i < 4; i++) Traffic.write(view, at + i * 16, value.sent[i]!);
-    Traffic.write(view, at + 64, value.received);
+    for (let i = 0; i < 6; i++) Traffic.write(view, at + i * 16, value.sent[i]!);
+    Traffic.write(view, at + 96, value.received);
   },
 };
 

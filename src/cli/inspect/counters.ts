@@ -10,8 +10,8 @@ export interface Traffic {
   bytes: number;
 }
 
-export type VerdictWord = 'port' | 'tunnel' | 'kernel' | 'drop';
-const VERDICTS: VerdictWord[] = ['port', 'tunnel', 'kernel', 'drop'];
+export type VerdictWord = 'port' | 'tunnel' | 'uplink' | 'router' | 'kernel' | 'drop';
+const VERDICTS: VerdictWord[] = ['port', 'tunnel', 'uplink', 'router', 'kernel', 'drop'];
 
 export interface Counters {
   programs: ({ program: string; verdict: VerdictWord; reason: string } & Traffic)[];
@@ -32,6 +32,8 @@ export interface Counters {
 export function verdictOf(reason: number): VerdictWord {
   if (reason === Reason.TO_PORT) return 'port';
   if (reason === Reason.TO_TUNNEL) return 'tunnel';
+  if (reason === Reason.TO_UPLINK) return 'uplink';
+  if (reason < ReasonGroup.REASON_KERNEL) return 'router';
   return reason < ReasonGroup.REASON_DROP ? 'kernel' : 'drop';
 }
 
