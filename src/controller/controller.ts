@@ -1,4 +1,5 @@
 import { fistpath } from '#proto';
+import { RequestError } from '../records/errors.ts';
 import type { Agents } from './agents.ts';
 import { type Context, makeEvent } from './context.ts';
 import type { Instances } from './instances.ts';
@@ -14,6 +15,7 @@ import type {
   NetworkRequest,
   ObjectType,
   Operations,
+  UsageNumbers,
 } from './operations.ts';
 import type { Removals } from './removals.ts';
 
@@ -80,6 +82,38 @@ export class Controller implements Operations {
 
   async networkAddresses(caller: Caller, reference: string): Promise<fistpath.Reservation[]> {
     return this.#parts.networks.addresses(caller, reference);
+  }
+
+  async routeAddress(): Promise<string> {
+    throw notYet();
+  }
+
+  async unrouteAddress(): Promise<void> {
+    throw notYet();
+  }
+
+  async setDnsEntry(): Promise<void> {
+    throw notYet();
+  }
+
+  async deleteDnsEntry(): Promise<void> {
+    throw notYet();
+  }
+
+  async pingFromNetwork(): Promise<{ stdout: string; stderr: string }> {
+    throw notYet();
+  }
+
+  async floatInterface(): Promise<void> {
+    throw notYet();
+  }
+
+  async defloatInterface(): Promise<void> {
+    throw notYet();
+  }
+
+  async usage(): Promise<UsageNumbers> {
+    throw notYet();
   }
 
   async createInstance(caller: Caller, request: InstanceRequest): Promise<fistpath.Instance> {
@@ -202,4 +236,8 @@ export class Controller implements Operations {
     this.#reads.set(key, clock());
     await events.write([makeEvent(this.#context, type, id, 'api', { phase, type: 'audit' })]);
   }
+}
+
+function notYet(): RequestError {
+  return new RequestError('not-ready', 'floating addresses are not served yet');
 }

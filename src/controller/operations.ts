@@ -55,6 +55,29 @@ export interface EventFilter {
 /** Objects that carry metadata and events, with the word that events use. */
 export type ObjectType = 'network' | 'instance' | 'interface' | 'node' | 'namespace';
 
+export interface Traffic {
+  packets: number;
+  bytes: number;
+}
+
+/** Absolute numbers that never go down while this controller runs. */
+export interface TrafficTotals {
+  /** By instances, counted at their ports. */
+  sent: Traffic;
+  received: Traffic;
+  /** The part of it that left for, or came from, the outside: counted by the network node. */
+  sentOutside: Traffic;
+  receivedOutside: Traffic;
+}
+
+/** What agents told last; in memory only. */
+export interface UsageNumbers {
+  /** Of interfaces that are not deleted, by uuid. */
+  interfaces: (TrafficTotals & { interface: string; instance: string; network: string; namespace: string })[];
+  /** Of networks that are not deleted, with what interfaces sent that are gone by now; by uuid. */
+  networks: (TrafficTotals & { network: string; namespace: string })[];
+}
+
 export interface Health {
   ready: boolean;
   revision: number;
@@ -89,6 +112,26 @@ export interface Operations {
   ): Promise<string[]>;
   networkInterfaces(caller: Caller, reference: string): Promise<fistpath.Interface[]>;
   networkAddresses(caller: Caller, reference: string): Promise<fistpath.Reservation[]>;
+  /**
+   * Gives the network an address of the pool that its instances may use as their own, and returns it. 'no-capacity'
+   * without one, 'conflict' for a network without NAT.
+   */
+  routeAddress(caller: Caller, network: string): Promise<string>;
+  /** 'not-found' when the network does not have it, 'malformed' for what is no address. */
+  unrouteAddress(caller: Caller, network: string, address: string): Promise<void>;
+  /** Adds or replaces a name that the network's DNS answers; 'malformed' for a network without provide_dns. */
+  setDnsEntry(caller: Caller, network: string, name: string, value: string): Promise<void>;
+  /** 'not-found' when there is no such entry. */
+  deleteDnsEntry(caller: Caller, network: string, name: string): Promise<void>;
+  /**
+   * Pings from the network's router: an address of the network, or of the floating network. 'not-ready' without a
+   * network node that answers within 10 s.
+   */
+  pingFromNetwork(
+    caller: Caller,
+    network: string,
+    address: string,
+  ): Promise<{ stdout: string; stderr: string }>;
 
   createInstance(caller: Caller, request: InstanceRequest): Promise<fistpath.Instance>;
   listInstances(caller: Caller, options: { all?: boolean }): Promise<fistpath.Instance[]>;
@@ -101,6 +144,14 @@ export interface Operations {
   instanceInterfaces(caller: Caller, reference: string): Promise<fistpath.Interface[]>;
 
   getInterface(caller: Caller, uuid: string): Promise<fistpath.Interface>;
+  /**
+   * Gives the interface a floating address. 'conflict' when it has one, or its network no NAT; 'malformed' when it
+   * has no IPv4 address; 'no-capacity' when the pool has none. Like every call that takes something away or moves it
+   * (delete, defloat, unroute …), returns when the network node has applied it, or after 5 s.
+   */
+  floatInterface(caller: Caller, uuid: string): Promise<void>;
+  /** 'conflict' when it has none. */
+  defloatInterface(caller: Caller, uuid: string): Promise<void>;
 
   listNodes(caller: Caller): Promise<fistpath.Node[]>;
   getNode(caller: Caller, name: string): Promise<fistpath.Node>;
@@ -118,4 +169,6 @@ export interface Operations {
 
   /** For /readyz and /metrics. */
   health(): Promise<Health>;
+  /** Traffic, for /metrics. */
+  usage(): Promise<UsageNumbers>;
 }
