@@ -15,7 +15,9 @@ const InterfaceArguments = args({
   ),
   macaddress: Type.Optional(nullable(word('A unicast MAC; null or absent for a new one.'))),
   model: Type.Optional(nullable(word('The network card that the guest sees.', 'virtio'))),
-  float: Type.Optional(Type.Boolean({ description: 'Give it a floating address.' })),
+  float: Type.Optional(
+    Type.Boolean({ description: 'Give it a floating address, too; its network needs NAT.' }),
+  ),
 });
 
 const DiskArguments = args({

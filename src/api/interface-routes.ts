@@ -1,7 +1,7 @@
 import { eventRoutes } from './event-routes.ts';
 import { args, InNamespace } from './fields.ts';
 import { metadataRoutes } from './metadata-routes.ts';
-import { Interface, ref } from './objects.ts';
+import { Interface, Nothing, ref } from './objects.ts';
 import { actingIn, route } from './route.ts';
 import { interfaceJson } from './shapes.ts';
 
@@ -19,6 +19,39 @@ export const interfaceRoutes = [
       interfaceJson(
         await operations.getInterface(await actingIn(operations, caller, namespace), params.interface),
       ),
+  }),
+  route({
+    method: 'POST',
+    path: '/interfaces/:interface/float',
+    id: 'floatInterface',
+    tag: 'interfaces',
+    summary: 'Give this interface a floating address',
+    description:
+      'An address of the floating network: the outside reaches the interface by it, and the interface leaves as it. ' +
+      'When the call returns, the network node has it in force. Refused (409) when the interface has one already.',
+    takes: args({ namespace: InNamespace }),
+    returns: Nothing,
+    errors: ['forbidden', 'not-found', 'conflict', 'no-capacity'],
+    answer: async (operations, { caller, params, args: { namespace } }) => {
+      await operations.floatInterface(await actingIn(operations, caller, namespace), params.interface);
+      return null;
+    },
+  }),
+  route({
+    method: 'POST',
+    path: '/interfaces/:interface/defloat',
+    id: 'defloatInterface',
+    tag: 'interfaces',
+    summary: 'Take the floating address from this interface',
+    description:
+      'When the call returns, nothing passes by that address any more. Refused (409) when the interface has none.',
+    takes: args({ namespace: InNamespace }),
+    returns: Nothing,
+    errors: ['forbidden', 'not-found', 'conflict'],
+    answer: async (operations, { caller, params, args: { namespace } }) => {
+      await operations.defloatInterface(await actingIn(operations, caller, namespace), params.interface);
+      return null;
+    },
   }),
   ...eventRoutes('interface', '/interfaces/:interface'),
   ...metadataRoutes('interface', '/interfaces/:interface'),

@@ -1,6 +1,7 @@
 import type { FastifyBaseLogger, FastifyInstance } from 'fastify';
 import { collectDefaultMetrics, Gauge, Histogram, Registry } from 'prom-client';
 import type { Operations } from '../controller/operations.ts';
+import { trafficMetrics } from './traffic-metrics.ts';
 
 export interface Metrics {
   contentType: string;
@@ -84,7 +85,9 @@ export function addMetrics(
         revision.set(health.revision);
         return '';
       });
-      return (await register.metrics()) + (more === undefined ? '' : await part(log, 'the daemon', more));
+      const traffic = await part(log, 'traffic', async () => trafficMetrics(await operations.usage()));
+      const rest = more === undefined ? '' : await part(log, 'the daemon', more);
+      return (await register.metrics()) + traffic + rest;
     },
   };
 }

@@ -2,7 +2,7 @@ import { Type } from 'typebox';
 import { eventRoutes } from './event-routes.ts';
 import { args, InNamespace, line, nullable } from './fields.ts';
 import { metadataRoutes } from './metadata-routes.ts';
-import { Address, Interface, Network, ref, Uuids } from './objects.ts';
+import { Address, Interface, Network, Nothing, Ping, RoutedAddress, ref, Uuids } from './objects.ts';
 import { actingIn, route } from './route.ts';
 import { addressJson, interfaceJson, networkJson } from './shapes.ts';
 
@@ -26,18 +26,21 @@ export const networkRoutes = [
     id: 'createNetwork',
     tag: 'networks',
     summary: 'Create a network',
-    description: 'It is `initial` until the network node has it, then `created`: poll it.',
+    description:
+      'It is `initial` until the network node has it, then `created`: poll it. With NAT it takes an address of the ' +
+      'floating network (507 when none is left).',
     takes: args({
       name: line('For people; need not be unique.', 'demonet'),
       netblock: line('IPv4, in CIDR notation, host bits zero, /29 or larger.', '192.168.0.0/24'),
-      provide_dhcp: Type.Optional(
-        Type.Boolean({ description: 'Answer DHCP. Kept; not served by this release.' }),
-      ),
+      provide_dhcp: Type.Optional(Type.Boolean({ description: 'Answer DHCP; otherwise nothing does.' })),
       provide_nat: Type.Optional(
-        Type.Boolean({ description: 'Masquerade towards the outside. Kept; not served by this release.' }),
+        Type.Boolean({
+          description:
+            'Let its instances reach the outside as an address of the floating network, and have floating addresses.',
+        }),
       ),
       provide_dns: Type.Optional(
-        Type.Boolean({ description: 'Answer DNS. Kept; not served by this release.' }),
+        Type.Boolean({ description: 'Answer DNS, with the names of its instances and of `dns` entries.' }),
       ),
       namespace: Type.Optional(nullable(line('Create it in this namespace; for `system` only.'))),
       vxid: Type.Optional(
@@ -130,6 +133,86 @@ export const networkRoutes = [
     answer: async (operations, { caller, params, args: { namespace } }) => {
       const acting = await actingIn(operations, caller, namespace);
       return (await operations.networkAddresses(acting, params.network)).map(addressJson);
+    },
+  }),
+  route({
+    method: 'GET',
+    path: '/networks/:network/ping/:address',
+    id: 'pingFromNetwork',
+    tag: 'networks',
+    summary: 'Ping an address from the router of this network',
+    description:
+      'An address of the network or of the floating network. That nothing answers is no error: read the reply.',
+    takes: args({ namespace: InNamespace }),
+    returns: ref(Ping),
+    errors: ['not-found', 'not-ready'],
+    answer: async (operations, { caller, params, args: { namespace } }) => {
+      const acting = await actingIn(operations, caller, namespace);
+      return operations.pingFromNetwork(acting, params.network, params.address);
+    },
+  }),
+  route({
+    method: 'POST',
+    path: '/networks/:network/route',
+    id: 'routeAddress',
+    tag: 'networks',
+    summary: 'Route an address of the floating network to this network',
+    description: 'Any instance on it may then use the address as its own, without translation.',
+    takes: args({ namespace: InNamespace }),
+    returns: RoutedAddress,
+    errors: ['forbidden', 'not-found', 'conflict', 'no-capacity'],
+    answer: async (operations, { caller, params, args: { namespace } }) =>
+      operations.routeAddress(await actingIn(operations, caller, namespace), params.network),
+  }),
+  route({
+    method: 'DELETE',
+    path: '/networks/:network/route/:address',
+    id: 'unrouteAddress',
+    tag: 'networks',
+    summary: 'Take a routed address back',
+    takes: args({ namespace: InNamespace }),
+    returns: Nothing,
+    errors: ['forbidden', 'not-found', 'conflict'],
+    answer: async (operations, { caller, params, args: { namespace } }) => {
+      const acting = await actingIn(operations, caller, namespace);
+      await operations.unrouteAddress(acting, params.network, params.address);
+      return null;
+    },
+  }),
+  route({
+    method: 'POST',
+    path: '/networks/:network/dns',
+    id: 'setDnsEntry',
+    tag: 'networks',
+    summary: 'Add a name to the DNS of this network, or replace it',
+    takes: args({
+      name: line("Inside the network's domain; with a dot at its end: as it stands.", 'db'),
+      value: line('The IPv4 address that it stands for.', '192.168.0.100'),
+      namespace: InNamespace,
+    }),
+    example: { name: 'db', value: '192.168.0.100' },
+    returns: Nothing,
+    errors: ['forbidden', 'not-found', 'conflict'],
+    answer: async (operations, { caller, params, args: { name, value, namespace } }) => {
+      const acting = await actingIn(operations, caller, namespace);
+      await operations.setDnsEntry(acting, params.network, name, value);
+      return null;
+    },
+  }),
+  route({
+    method: 'DELETE',
+    path: '/networks/:network/dns',
+    id: 'deleteDnsEntry',
+    tag: 'networks',
+    summary: 'Remove a name from the DNS of this network',
+    takes: args({ name: line('As it was added.', 'db'), namespace: InNamespace }),
+    example: { name: 'db' },
+    returns: Nothing,
+    errors: ['forbidden', 'not-found'],
+    answer: async (operations, { caller, params, args: { name, namespace } }) => {
+      const acting = await actingIn(operations, caller, namespace);
+      await operations.deleteDnsEntry(acting, params.network, name);
+      return null;
     },
   }),
   ...eventRoutes('network', '/networks/:network'),

@@ -1,5 +1,5 @@
 // The JSON objects that the API returns; shapes.ts fills them. Extra to the original's fields are `mtu`,
-// `router_mac` and `error_message` of networks, `error_message` of interfaces, and `underlay_mtu` and `datapath` of nodes.
+// `router_mac`, `routed_addresses`, `dns_entries` and `error_message` of networks, `error_message` of interfaces, and `underlay_mtu` and `datapath` of nodes.
 import { type Static, type TSchema, Type } from 'typebox';
 import { nullable, StringMap } from './fields.ts';
 
@@ -35,6 +35,8 @@ const NETWORK = {
   version: 1,
   mtu: 8950,
   router_mac: '02:00:00:5e:10:42',
+  routed_addresses: [],
+  dns_entries: {},
   error_message: null,
 };
 
@@ -48,13 +50,22 @@ export const Network = Type.Object(
     provide_dhcp: Type.Boolean(),
     provide_nat: Type.Boolean(),
     provide_dns: Type.Boolean(),
-    floating_gateway: textOrNull,
+    floating_gateway: nullable(
+      Type.String({ description: 'What instances without a floating address leave as; null without NAT.' }),
+    ),
     namespace: text,
     state: State,
     metadata: StringMap,
     version: whole,
     mtu: Type.Integer({ description: 'Layer 3 bytes that fit inside the network.' }),
     router_mac: Type.String({ description: 'MAC of the gateway, index 1 of the netblock.' }),
+    routed_addresses: Type.Array(text, {
+      description: 'Addresses of the floating network that its instances may use as their own.',
+    }),
+    dns_entries: Type.Unsafe<Record<string, string>>({
+      ...StringMap,
+      description: 'Names that its DNS answers beside those of its instances.',
+    }),
     error_message: nullable(Type.String({ description: 'Why the state is `error`.' })),
   },
   { $id: 'Network', title: 'Network', examples: [NETWORK] },
@@ -83,7 +94,7 @@ export const Interface = Type.Object(
     macaddr: text,
     ipv4: nullable(Type.String({ description: 'null: an interface without IPv4.' })),
     order: whole,
-    floating: textOrNull,
+    floating: nullable(Type.String({ description: 'Its address on the outside; null: it has none.' })),
     model: text,
     state: State,
     metadata: StringMap,
@@ -185,6 +196,13 @@ export const Node = Type.Object(
       reason: nullable(Type.String({ description: 'Why `mode` is not what was wanted.' })),
       underlay_hook: nullable(Type.String({ description: '`tc`, `xdp` or null.' })),
       problems: Type.Array(text),
+      nat: nullable(
+        Type.String({
+          description:
+            'Where NAT is done: `ebpf` (fast path, with the kernel behind it) or `kernel`; null: not on this node.',
+        }),
+      ),
+      nat_reason: nullable(Type.String({ description: "Why NAT is the kernel's alone." })),
     }),
   },
   {
@@ -206,7 +224,15 @@ export const Node = Type.Object(
         is_cluster_maintainer: false,
         metadata: {},
         underlay_mtu: 9000,
-        datapath: { wanted: 'ebpf', mode: 'ebpf', reason: null, underlay_hook: 'tc', problems: [] },
+        datapath: {
+          wanted: 'ebpf',
+          mode: 'ebpf',
+          reason: null,
+          underlay_hook: 'tc',
+          problems: [],
+          nat: 'ebpf',
+          nat_reason: null,
+        },
       },
     ],
   },
@@ -288,8 +314,25 @@ export const ErrorReply = Type.Object(
 /** The JSON text `null`: done, and there is nothing to say. */
 export const Nothing = Type.Unsafe<null>({ type: ['null'], description: 'Done: the JSON text `null`.' });
 
+export const RoutedAddress = Type.String({
+  description: 'The address.',
+  examples: ['10.10.0.7'],
+});
+
+export const Ping = Type.Object(
+  {
+    stdout: Type.String({ description: 'What ping said, line by line.' }),
+    stderr: Type.String({ description: 'Why it failed; empty when it did not.' }),
+  },
+  {
+    $id: 'Ping',
+    title: 'Ping',
+    examples: [{ stdout: '10 packets transmitted, 10 received, 0% packet loss, time 1838ms\n', stderr: '' }],
+  },
+);
+
 /** The uuids of objects that are on their way out. */
 export const Uuids = Type.Array(text, { description: 'The uuids of what is being deleted.' });
 
 /** Everything that is referred to by name from replies. */
-export const SHARED = [Network, Interface, Instance, Node, Event, Address, Token, ErrorReply];
+export const SHARED = [Network, Interface, Instance, Node, Event, Address, Ping, Token, ErrorReply];

@@ -21,6 +21,7 @@ const PARAMETERS: Record<string, string> = {
   node: "The node's name.",
   namespace: "The namespace's name.",
   key: 'The name of the metadata item.',
+  address: 'An IPv4 address.',
 };
 
 interface Definition<Path extends string, Arguments extends TObject, Reply extends TSchema> {

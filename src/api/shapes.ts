@@ -27,6 +27,8 @@ export function networkJson(record: fistpath.Network): Static<typeof Network> {
     version: record.version,
     mtu: record.mtu,
     router_mac: formatMac(record.routerMac),
+    routed_addresses: record.routed,
+    dns_entries: record.dnsEntries,
     error_message: orNull(record.error),
   };
 }
@@ -113,6 +115,8 @@ export function nodeJson(record: fistpath.Node): Static<typeof Node> {
       reason: orNull(status?.reason ?? ''),
       underlay_hook: orNull(status?.underlayHook ?? ''),
       problems: status?.problems ?? [],
+      nat: orNull(status?.nat ?? ''),
+      nat_reason: orNull(status?.natReason ?? ''),
     },
   };
 }

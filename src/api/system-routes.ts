@@ -9,7 +9,10 @@ import { ErrorReply, ref } from './objects.ts';
 const CAPABILITIES = [
   'events-by-type',
   'list-addresses',
+  'route-addresses',
   'get-network-namespace',
+  'provide-dns',
+  'extra-dns-entries',
   'get-instance-namespace',
   'interface-metadata',
   'node-get',
@@ -30,7 +33,7 @@ const FRONT_PAGE = `<!DOCTYPE html>
 /** An overloaded daemon still has to say that it is alive, and what it is busy with. */
 const ALWAYS = { pressureHandler: () => undefined, rateLimit: false as const };
 
-/** Adds `/`, `/healthz`, `/readyz` and `/metrics`; none of them needs a token, or tells of a tenant's objects. */
+/** Adds `/`, `/healthz`, `/readyz` and `/metrics`; none of them needs a token, or tells what a tenant's objects are called. */
 export function addSystemRoutes(app: FastifyInstance, operations: Operations, metrics: Metrics): void {
   app.get('/', {
     schema: {
@@ -89,6 +92,8 @@ export function addSystemRoutes(app: FastifyInstance, operations: Operations, me
       operationId: 'getMetrics',
       tags: ['system'],
       summary: 'Metrics for Prometheus',
+      description:
+        'With what each interface and network sent and received, by uuid: names and namespaces are not told here.',
       security: [],
       produces: ['text/plain'],
       response: { 200: Type.String({ description: "Prometheus' text format." }) },
