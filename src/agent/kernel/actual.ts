@@ -7,6 +7,7 @@ export interface ActualLink {
   kind: string;
   /** Empty: none. */
   alias: string;
+  mac: string;
   mtu: number;
   up: boolean;
   group: string;
@@ -74,6 +75,7 @@ interface LinkJson {
   ifindex: number;
   ifname: string;
   ifalias?: string;
+  address?: string;
   mtu: number;
   flags: string[];
   group?: string;
@@ -105,6 +107,7 @@ export function parseLinks(
       name: link.ifname,
       kind: link.linkinfo?.info_kind ?? '',
       alias: link.ifalias ?? '',
+      mac: link.address ?? '',
       mtu: link.mtu,
       up: link.flags.includes('UP'),
       group: link.group ?? 'default',

@@ -1,7 +1,10 @@
 /** What this node should have: the controller's NodeNetwork, checked and in the planner's shapes. */
 import { isIPv4 } from 'node:net';
 import type { fistpath } from '#proto';
+import { type Block, contains, parseBlock } from './addresses.ts';
+import { check, Refused } from './check.ts';
 import { macText, portName } from './names.ts';
+import { type WantedNat, wantedNat } from './wanted-nat.ts';
 
 export interface WantedPort {
   interface: string;
@@ -23,7 +26,15 @@ export interface WantedNetwork {
   /** MAC → underlay address of its node. */
   remotes: Map<string, string>;
   ports: WantedPort[];
-  router: { mac: string; address: string } | null;
+  router: WantedRouter | null;
+  /** Addresses of the floating network that its ports may have as their own. */
+  routed: string[];
+}
+
+export interface WantedRouter {
+  mac: string;
+  address: string;
+  nat: WantedNat | null;
 }
 
 export interface Wanted {
@@ -33,6 +44,8 @@ export interface Wanted {
   errors: Map<string, string>;
   /** Namespaces that those networks may be using. */
   badNamespaces: Set<string>;
+  /** Networks with NAT on this node, those that can't be built among them. */
+  translated: Set<string>;
 }
 
 const UUID = /^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/;
@@ -40,12 +53,6 @@ const UUID = /^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/;
 const MTU_MIN = 68;
 /** Outer Ethernet is not part of the underlay's MTU; IPv4 20, UDP 8, VXLAN 8, inner Ethernet 14 are. */
 export const VXLAN_OVERHEAD = 50;
-
-class Refused extends Error {}
-
-function check(condition: boolean, message: string): asserts condition {
-  if (!condition) throw new Refused(message);
-}
 
 function checkedMac(mac: Uint8Array | null | undefined, owner: string): string {
   check(mac?.length === 6, `the MAC of ${owner} is not 6 bytes`);
@@ -57,6 +64,14 @@ function checkedMac(mac: Uint8Array | null | undefined, owner: string): string {
   return macText(mac);
 }
 
+function wantedRouter(router: fistpath.IRouter, netblock: Block, routed: readonly string[]): WantedRouter {
+  const address = router.address ?? '';
+  check(isIPv4(address), `router address "${address}" is not IPv4`);
+  check(contains(netblock, address), `router address ${address} is not in the netblock`);
+  const mac = checkedMac(router.mac, 'the router');
+  return { mac, address, nat: router.nat ? wantedNat(router.nat, router, netblock, routed) : null };
+}
+
 function wantedNetwork(network: fistpath.INodeNetwork, ownAddress: string): WantedNetwork {
   const uuid = network.uuid ?? '';
   check(UUID.test(uuid), `"${uuid}" is not a lower-case uuid`);
@@ -64,9 +79,10 @@ function wantedNetwork(network: fistpath.INodeNetwork, ownAddress: string): Want
   check(Number.isInteger(vni) && vni >= 1 && vni < 1 << 24, `vxid ${vni} is not between 1 and 16777215`);
   const mtu = network.mtu ?? 0;
   check(mtu >= MTU_MIN && mtu <= 65535 - VXLAN_OVERHEAD, `MTU ${mtu} is out of range`);
-  const [base = '', length = ''] = (network.netblock ?? '').split('/');
-  const prefix = Number(length);
-  check(isIPv4(base) && /^\d+$/.test(length) && prefix <= 32, `netblock "${network.netblock}" is malformed`);
+  const netblock = parseBlock(network.netblock ?? '');
+  check(netblock !== undefined, `netblock "${network.netblock}" is malformed`);
+  const routed = [...new Set(network.routed ?? [])].sort();
+  for (const address of routed) check(isIPv4(address), `routed address "${address}" is not IPv4`);
 
   const peers = [...new Set(network.peers ?? [])];
   for (const peer of peers) check(isIPv4(peer), `mesh member "${peer}" is not an IPv4 address`);
@@ -92,12 +108,7 @@ function wantedNetwork(network: fistpath.INodeNetwork, ownAddress: string): Want
     };
   });
 
-  let router: WantedNetwork['router'] = null;
-  if (network.router) {
-    const address = network.router.address ?? '';
-    check(isIPv4(address), `router address "${address}" is not IPv4`);
-    router = { mac: checkedMac(network.router.mac, 'the router'), address };
-  }
+  const router = network.router ? wantedRouter(network.router, netblock, routed) : null;
 
   const local = ports.map((port) => port.mac).concat(router ? [router.mac] : []);
   check(new Set(local).size === local.length, 'two of its interfaces on this node have the same MAC');
@@ -116,11 +127,12 @@ function wantedNetwork(network: fistpath.INodeNetwork, ownAddress: string): Want
     uuid,
     vni,
     mtu,
-    prefix,
+    prefix: netblock.prefix,
     peers: peers.filter((p) => p !== ownAddress).sort(),
     remotes,
     ports,
     router,
+    routed,
   };
 }
 
@@ -137,8 +149,10 @@ export function wantedState(
   const networks = new Map<string, WantedNetwork>();
   const errors = new Map<string, string>();
   const badNamespaces = new Set<string>();
+  const translated = new Set<string>();
   const takenBy = new Map<string, string>();
   for (const [key, record] of desired) {
+    if (record.router?.nat) translated.add(key);
     try {
       const network = wantedNetwork(record, ownAddress);
       check(network.uuid === key, `it is filed under ${key}`);
@@ -147,7 +161,13 @@ export function wantedState(
         network.mtu <= room,
         `MTU ${network.mtu} does not fit the underlay, whose MTU ${underlayMtu} leaves ${room}: raise the underlay's to ${network.mtu + VXLAN_OVERHEAD}`,
       );
-      const names = [`vxid ${network.vni}`, ...network.ports.map((port) => `device name ${port.ifname}`)];
+      const { nat } = network.router ?? {};
+      const outside = nat ? [nat.gateway, ...nat.floats.keys(), ...nat.routed] : [];
+      const names = [
+        `vxid ${network.vni}`,
+        ...network.ports.map((port) => `device name ${port.ifname}`),
+        ...outside.map((address) => `address ${address} of the floating network`),
+      ];
       const clash = names.find((name, i) => takenBy.has(name) || names.indexOf(name) !== i);
       check(clash === undefined, `${clash} is taken by network ${takenBy.get(clash ?? '') ?? key} already`);
       for (const name of names) takenBy.set(name, key);
@@ -159,5 +179,5 @@ export function wantedState(
       for (const port of record.ports ?? []) badNamespaces.add(port.instance ?? '');
     }
   }
-  return { networks, errors, badNamespaces };
+  return { networks, errors, badNamespaces, translated };
 }

@@ -11,9 +11,9 @@ import { type WantedNetwork, wantedState } from './desired.ts';
 import { type Execution, execute } from './execute.ts';
 import { type LinkConfig, portKinds } from './links.ts';
 import { Memory } from './memory.ts';
-import { macText, networkNames } from './names.ts';
+import { EGRESS, macText, networkNames, networkOfAlias } from './names.ts';
 import { plan } from './plan.ts';
-import { readActual, readLinks, rememberTables } from './read.ts';
+import { NAMESPACES, readActual, readLinks, rememberTables } from './read.ts';
 import { type Run, runTool } from './run.ts';
 import type { Step } from './steps.ts';
 
@@ -47,6 +47,26 @@ export interface NetworkDevices {
   mtu: number;
   vxlanIfindex: number;
   ports: PortDevice[];
+  /** null: the network's router is not on this node, or has no NAT. */
+  nat: NatDevices | null;
+}
+
+/** The two ends of a router that does NAT, and where its outside end leads. */
+export interface NatDevices {
+  /** Path of the router's namespace. */
+  namespace: string;
+  /** Inside it, towards the network: `veth-<x>-i`. */
+  vethInner: string;
+  insideMac: Uint8Array;
+  /** Inside it, towards the outside: `phy-<x>-i`. */
+  physicalInner: string;
+  outsideMac: Uint8Array;
+  /** Where translated packets leave: the uplink when the egress bridge is ours, else the bridge. */
+  egressIfindex: number;
+  /** Layer 3 bytes. */
+  uplinkMtu: number;
+  /** The egress bridge's own: what has it as destination is for the node itself. */
+  bridgeMac: Uint8Array;
 }
 
 export interface NetworkResult {
@@ -196,6 +216,23 @@ export class KernelFallback {
       const mac = record.router!.mac!;
       ports.push({ ...outer, mac, ipv4: router.address, router: true, peer: true, xdp: true });
     }
-    return { uuid, vni, mtu, vxlanIfindex: index(names.vxlan), ports };
+    return { uuid, vni, mtu, vxlanIfindex: index(names.vxlan), ports, nat: this.#natDevices(network, links) };
+  }
+
+  #natDevices(network: WantedNetwork, links: ReadonlyMap<string, ActualLink>): NatDevices | null {
+    const { uuid, vni, router } = network;
+    const { uplink } = this.#config;
+    const device = links.get(uplink?.device ?? '');
+    const bridge = links.get(uplink?.bridge ?? '');
+    if (!router?.nat || !device || !bridge) return null;
+    const { routerInner, physicalInner } = networkNames(vni);
+    return {
+      namespace: `${NAMESPACES}/${uuid}`,
+      ...{ vethInner: routerInner, insideMac: router.nat.insideMac },
+      ...{ physicalInner, outsideMac: router.nat.outsideMac },
+      egressIfindex: networkOfAlias(bridge.alias) === EGRESS ? device.ifindex : bridge.ifindex,
+      uplinkMtu: device.mtu,
+      bridgeMac: Uint8Array.from(bridge.mac.split(':'), (byte) => Number.parseInt(byte, 16)),
+    };
   }
 }

@@ -13,6 +13,8 @@ export interface LinkConfig {
   underlay: { device: string; address: string };
   vxlanPort: number;
   portKind: PortKindName;
+  /** The way outside of networks with NAT; null: this node has none. */
+  uplink: { device: string; bridge: string } | null;
 }
 
 export interface WantedLink {

@@ -41,6 +41,14 @@ export function networkOfAlias(alias: string): string | undefined {
   return alias.startsWith(ALIAS_PREFIX) ? alias.slice(ALIAS_PREFIX.length).split(':')[0] : undefined;
 }
 
+/** MAC of a router's outside end, from that of its inside end (02:…): the same with first byte 06. */
+export function outsideMac(routerMac: Uint8Array): Uint8Array {
+  return Uint8Array.of(0x06, ...routerMac.subarray(1));
+}
+
+/** Stands for a network in the ifalias of the egress bridge that we made; an operator's has none. */
+export const EGRESS = 'egress';
+
 /** `02:00:00:e0:b7:9e` */
 export function macText(mac: Uint8Array): string {
   return Buffer.from(mac)

@@ -18,7 +18,7 @@ import type { Memory } from './memory.ts';
 import { ownerOf } from './owner.ts';
 import type { Run } from './run.ts';
 
-const NAMESPACES = '/run/netns';
+export const NAMESPACES = '/run/netns';
 const BRIDGE_NETFILTER = ['iptables', 'ip6tables', 'arptables'].map(
   (what) => `/proc/sys/net/bridge/bridge-nf-call-${what}`,
 );

@@ -95,6 +95,7 @@ export class Node {
       underlay,
       vxlanPort: 4789,
       portKind: 'netns',
+      uplink: null,
       stateDirectory: STATE,
     } as const;
     await this.#ask({ verb: 'configure', config: { ...base, ...change }, ...(answers && { answers }) });

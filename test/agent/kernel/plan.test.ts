@@ -21,6 +21,7 @@ const config: LinkConfig = {
   underlay: { device: 'mesh0', address: SF1 },
   vxlanPort: 4789,
   portKind: 'netns',
+  uplink: null,
 };
 const everything = { everything: true, has: () => true };
 
@@ -40,7 +41,7 @@ function nothing(): Actual {
 }
 
 function link(name: string, change: Partial<ActualLink> = {}): [string, ActualLink] {
-  const base = { ifindex: 9, name, kind: 'vxlan', alias: '', mtu: 8950, up: true, group: 'default' };
+  const base = { ifindex: 9, name, kind: 'vxlan', alias: '', mac: '', mtu: 8950, up: true, group: 'default' };
   return [name, { ...base, master: null, learning: false, peerNamespace: null, info: {}, ...change }];
 }
 
