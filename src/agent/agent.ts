@@ -57,6 +57,7 @@ export class Agent {
       underlay: config.underlay,
       vxlanPort: config.vxlan_port,
       portKind: config.port_kind,
+      uplink: config.uplink ?? null,
       stateDirectory: config.state_directory,
     });
     this.#datapath = new DatapathSwitch({
