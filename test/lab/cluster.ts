@@ -1,18 +1,30 @@
 import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { Guest, startTapGuest } from './guest.ts';
+import { FLOATING_POOL, OUTSIDE_DEVICE, SERVER_ADDRESS, serverOf, UPLINK_DEVICE } from './outside.ts';
 import { type Output, type ProcessId, stop, until } from './process.ts';
 import { repository } from './repository.ts';
 import { Rest } from './rest.ts';
-import { type LabNode, type NodeSpec, THREE_NODES, Topology, UNDERLAY_DEVICE } from './topology.ts';
+import {
+  type LabNode,
+  type NodeSpec,
+  THREE_NODES,
+  Topology,
+  UNDERLAY_DEVICE,
+  UNDERLAY_MTU,
+  type UplinkKind,
+} from './topology.ts';
 
 export type PortKind = 'tap' | 'netns';
 export type Mode = 'ebpf' | 'kernel';
-export type UnderlayHook = 'tc' | 'xdp';
+export type Hook = 'tc' | 'xdp';
 
 export interface ClusterOptions {
   ports: PortKind;
-  underlayHook?: UnderlayHook;
+  underlayHook?: Hook;
+  uplinkHook?: Hook;
+  /** "mesh": sf-1's mesh NIC leads outside, too, through a bridge that an operator made. */
+  uplink?: UplinkKind;
   /** Nodes on the wire that run no daemon. */
   bystanders?: readonly NodeSpec[];
   /** Fields for every daemon's configuration file. */
@@ -28,7 +40,22 @@ export interface Network {
   netblock: string;
   state: string;
   mtu: number;
+  provide_nat: boolean;
+  floating_gateway: string | null;
   error_message: string | null;
+}
+
+/** What the router of a network does; nothing unless told. */
+export interface Services {
+  dhcp?: boolean;
+  nat?: boolean;
+  dns?: boolean;
+}
+
+export interface Wanted {
+  address?: string;
+  macaddress?: string;
+  float?: boolean;
 }
 
 export interface Instance {
@@ -37,7 +64,14 @@ export interface Instance {
   node: string;
   state: string;
   error_message: string | null;
-  interfaces: { uuid: string; network_uuid: string; macaddr: string; ipv4: string | null; order: number }[];
+  interfaces: {
+    uuid: string;
+    network_uuid: string;
+    macaddr: string;
+    ipv4: string | null;
+    floating: string | null;
+    order: number;
+  }[];
 }
 
 interface NodeJson {
@@ -51,6 +85,9 @@ const CLI = join(repository, 'dist', 'src', 'cli', 'main.js');
 const REST_PORT = 13000;
 const AGENTS_PORT = 13001;
 
+/** The bridge of an operator whose mesh NIC leads outside, too. */
+const SHARED_BRIDGE = 'br0';
+
 /** Of the port's device, as the agent names it. */
 export function portOf(interfaceUuid: string): string {
   return `p-${interfaceUuid.replaceAll('-', '').slice(0, 12)}`;
@@ -61,21 +98,25 @@ export class Cluster {
   readonly topology: Topology;
   readonly options: ClusterOptions;
   readonly nodes: readonly LabNode[];
-  readonly #bystanders: readonly LabNode[];
 
   constructor(name: string, options: ClusterOptions) {
-    this.topology = new Topology(name, [...THREE_NODES, ...(options.bystanders ?? [])]);
+    this.topology = new Topology(name, [...THREE_NODES, ...(options.bystanders ?? [])], options.uplink);
     this.options = options;
     this.nodes = this.topology.nodes.slice(0, THREE_NODES.length);
-    this.#bystanders = this.topology.nodes.slice(THREE_NODES.length);
   }
 
   node(name: string): LabNode {
     return this.topology.node(name);
   }
 
+  /** The network node, too. */
   get controller(): LabNode {
     return this.nodes[0]!;
+  }
+
+  /** The server beyond the uplink. */
+  get server(): Guest {
+    return serverOf(this.topology.outside);
   }
 
   /** Address of the controller's stream for agents. */
@@ -113,12 +154,17 @@ export class Cluster {
       `#!/bin/sh\nexec '${process.execPath}' '${CLI}' "$@"\n`,
       { mode: 0o700 },
     );
-    for (const node of this.nodes) {
-      this.#configure(node);
-      if (this.options.underlayHook === 'xdp') await this.#finishChecksums(node);
+    if (this.options.uplink === 'mesh') await this.#shareNic(this.controller);
+    for (const node of this.nodes) this.#configure(node);
+    if (this.options.underlayHook === 'xdp') {
+      for (const node of this.topology.nodes) await finishChecksums(node, UNDERLAY_DEVICE);
     }
-    for (const node of this.#bystanders) {
-      if (this.options.underlayHook === 'xdp') await this.#finishChecksums(node);
+    if (this.options.uplinkHook === 'xdp') await finishChecksums(this.topology.outside, OUTSIDE_DEVICE);
+    if (this.options.underlayHook === 'xdp' || this.options.uplinkHook === 'xdp') {
+      const ends: [LabNode, string][] = this.nodes.map((node) => [this.topology.wire, node.name]);
+      for (const [node, device] of [...ends, [this.topology.outside, OUTSIDE_DEVICE] as const]) {
+        await takeRedirected(node, device);
+      }
     }
   }
 
@@ -198,10 +244,16 @@ export class Cluster {
     }
   }
 
-  /** Creates a network without services and waits until it is there. */
-  async createNetwork(name: string, netblock: string): Promise<Network> {
+  /** Creates a network and waits until it is there. */
+  async createNetwork(name: string, netblock: string, services: Services = {}): Promise<Network> {
     const rest = this.rest;
-    const asked = { name, netblock, provide_dhcp: false, provide_nat: false };
+    const asked = {
+      name,
+      netblock,
+      provide_dhcp: services.dhcp ?? false,
+      provide_nat: services.nat ?? false,
+      provide_dns: services.dns ?? false,
+    };
     const { uuid } = await rest.call<Network>('POST', '/networks', asked);
     let network: Network | undefined;
     await until(`network ${name} is created`, async () => {
@@ -213,12 +265,7 @@ export class Cluster {
   }
 
   /** Creates an instance with one interface on a node that runs a daemon, and its guest. */
-  async createGuest(
-    name: string,
-    network: Network,
-    placedOn: string,
-    wanted: { address?: string; macaddress?: string } = {},
-  ): Promise<Guest> {
+  async createGuest(name: string, network: Network, placedOn: string, wanted: Wanted = {}): Promise<Guest> {
     const instance = await this.createInstance(name, network, placedOn, wanted);
     return this.guestOf(instance, network);
   }
@@ -227,7 +274,7 @@ export class Cluster {
     name: string,
     network: Network,
     placedOn: string,
-    wanted: { address?: string; macaddress?: string } = {},
+    wanted: Wanted = {},
   ): Promise<Instance> {
     const rest = this.rest;
     const { uuid } = await rest.call<Instance>('POST', '/instances', {
@@ -247,7 +294,7 @@ export class Cluster {
     return instance!;
   }
 
-  /** The guest of an instance's first interface; a tap gets its namespace and program here. */
+  /** The guest of an instance's first interface; a tap gets its namespace and program here, NAT a default route. */
   async guestOf(instance: Instance, network: Network): Promise<Guest> {
     const own = instance.interfaces[0]!;
     const guest = new Guest(this.node(instance.node), instance.uuid, portOf(own.uuid), {
@@ -257,18 +304,27 @@ export class Cluster {
       mtu: network.mtu,
     });
     if (this.options.ports === 'tap') await startTapGuest(guest);
+    if (network.provide_nat && own.ipv4 !== null) {
+      await guest.run(['ip', 'route', 'add', 'default', 'via', routerOf(network)]);
+    }
     return guest;
   }
 
   #configure(node: LabNode): void {
     const controls = node === this.controller;
+    const shared = controls && this.options.uplink === 'mesh';
     const config = {
       node: node.name,
       roles: controls ? ['controller', 'agent'] : ['agent'],
       network_node: controls,
       state_directory: join(node.directory, 'state'),
-      underlay: { device: UNDERLAY_DEVICE, address: node.address },
+      underlay: { device: shared ? SHARED_BRIDGE : UNDERLAY_DEVICE, address: node.address },
       underlay_hook: this.options.underlayHook ?? 'tc',
+      ...(controls && {
+        uplink: shared ? { device: UNDERLAY_DEVICE, bridge: SHARED_BRIDGE } : { device: UPLINK_DEVICE },
+        uplink_hook: this.options.uplinkHook ?? 'tc',
+        dns_servers: [SERVER_ADDRESS],
+      }),
       port_kind: this.options.ports,
       controllers: [this.agentsAddress],
       listen: {
@@ -277,14 +333,36 @@ export class Cluster {
         agents: this.agentsAddress,
       },
       bootstrap_key_file: this.#keyFile,
-      floating_pool: '10.10.0.0/24',
+      floating_pool: FLOATING_POOL,
       ...this.options.config,
     };
     writeFileSync(this.configOf(node), `${JSON.stringify(config, null, 2)}\n`, { mode: 0o600 });
   }
 
-  /** A wire delivers finished checksums, a veth does not, and XDP loses what is missing. */
-  async #finishChecksums(node: LabNode): Promise<void> {
-    await node.run(['ethtool', '-K', UNDERLAY_DEVICE, 'tx', 'off']);
+  /** As an operator does whose one NIC is for mesh and uplink: a bridge with the NIC in it has the address. */
+  async #shareNic(node: LabNode): Promise<void> {
+    await node.shell(
+      `ip link add ${SHARED_BRIDGE} mtu ${UNDERLAY_MTU} type bridge stp_state 0 mcast_snooping 0
+      echo 1 > /proc/sys/net/ipv6/conf/${SHARED_BRIDGE}/disable_ipv6
+      ip address flush dev ${UNDERLAY_DEVICE}
+      ip link set ${UNDERLAY_DEVICE} master ${SHARED_BRIDGE}
+      ip address add ${node.address}/24 dev ${SHARED_BRIDGE}
+      ip link set ${SHARED_BRIDGE} up`,
+    );
   }
+}
+
+/** A wire delivers finished checksums, a veth does not, and XDP loses what is missing. */
+async function finishChecksums(node: LabNode, device: string): Promise<void> {
+  await node.run(['ethtool', '-K', device, 'tx', 'off']);
+}
+
+/** A NIC takes frames redirected from XDP; a veth does when its other end, this device, has GRO on. */
+async function takeRedirected(node: LabNode, device: string): Promise<void> {
+  await node.run(['ethtool', '-K', device, 'gro', 'on']);
+}
+
+/** The router's address in a network: index 1 of the netblock, which is no wider than /24 in the lab. */
+export function routerOf(network: Network): string {
+  return network.netblock.replace(/\d+\/\d+$/, (end) => String(Number(end.split('/')[0]) + 1));
 }

@@ -3,7 +3,7 @@ import { readFileSync, writeFileSync } from 'node:fs';
 import { connect, createServer } from 'node:net';
 import { join } from 'node:path';
 import { parseArgs } from 'node:util';
-import { Cluster, type ClusterOptions, type Mode, type PortKind, type UnderlayHook } from './cluster.ts';
+import { Cluster, type ClusterOptions, type Hook, type Mode, type PortKind } from './cluster.ts';
 import { WorkedExample } from './example.ts';
 import { LAB_VARIABLE, type ProcessId } from './process.ts';
 import type { LabNode } from './topology.ts';
@@ -25,7 +25,7 @@ class UsageError extends Error {}
 
 interface Saved extends ClusterOptions {
   ports: PortKind;
-  underlayHook: UnderlayHook;
+  underlayHook: Hook;
 }
 
 function oneOf<T extends string>(option: string, value: string, allowed: readonly T[]): T {

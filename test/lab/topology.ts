@@ -6,9 +6,14 @@
  *   sf-1 ─ mesh0 ──┐
  *   sf-2 ─ mesh0 ──┼── bridge `wire`, MTU 9000, in a namespace of its own
  *   sf-3 ─ mesh0 ──┘   (its ports have the nodes' names: capture there)
+ *     │
+ *   uplink0, MTU 1500 ── out0, 10.10.0.1: namespace `outside` (see outside.ts)
+ *
+ * Or, with one NIC for mesh and uplink: out0 is a port of the wire, too.
  */
 import { mkdirSync, readdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { joinOutside, UPLINK_DEVICE } from './outside.ts';
 import {
   identify,
   isAlive,
@@ -41,7 +46,10 @@ export const THREE_NODES: readonly NodeSpec[] = [
   { name: 'sf-3', address: '10.2.1.13' },
 ];
 
-/** What the holder of a namespace does before it sleeps. $1: host name, $2: "node" or "wire". */
+/** Which NIC of the network node leads to the outside. */
+export type UplinkKind = 'own' | 'mesh';
+
+/** What the holder of a namespace does before it sleeps. $1: host name, $2: "node" or "around". */
 const HOLDER = `
 set -e
 hostname "$1"
@@ -58,7 +66,7 @@ echo ready
 exec sleep infinity
 `;
 
-/** One namespace of a lab: a node, or the wire. */
+/** One namespace of a lab: a node, the wire, or the outside. */
 export class LabNode {
   readonly name: string;
   readonly address: string;
@@ -128,12 +136,16 @@ export class Topology {
   readonly directory: string;
   readonly nodes: readonly LabNode[];
   readonly wire: LabNode;
+  readonly outside: LabNode;
+  readonly uplink: UplinkKind;
 
   /** `name` is "lab" for the user's; tests and benches use ownName(). */
-  constructor(name: string, specs: readonly NodeSpec[] = THREE_NODES) {
+  constructor(name: string, specs: readonly NodeSpec[] = THREE_NODES, uplink: UplinkKind = 'own') {
+    this.uplink = uplink;
     this.directory = join(BASE, `${PREFIX}${name}`);
     this.nodes = specs.map((spec) => new LabNode(this.directory, spec));
     this.wire = new LabNode(this.directory, { name: 'wire', address: '' });
+    this.outside = new LabNode(this.directory, { name: 'outside', address: '' });
   }
 
   /** Throws when there is no such node. */
@@ -146,7 +158,7 @@ export class Topology {
   }
 
   isUp(): boolean {
-    return [this.wire, ...this.nodes].every((node) => node.started('holder') !== undefined);
+    return this.#all().every((node) => node.started('holder') !== undefined);
   }
 
   /** Builds nodes and wire anew; what an earlier run left is removed first. Throws while another process does the same. */
@@ -161,11 +173,16 @@ export class Topology {
     await this.down();
     mkdirSync(this.directory, { recursive: true, mode: 0o700 });
     writeFileSync(record, JSON.stringify(identify(process.pid)));
-    await Promise.all([this.wire, ...this.nodes].map((node) => this.#hold(node)));
+    await Promise.all(this.#all().map((node) => this.#hold(node)));
     await this.wire.shell(
       `ip link add wire mtu ${UNDERLAY_MTU} type bridge stp_state 0 mcast_snooping 0; ip link set wire up`,
     );
     for (const node of this.nodes) await this.#join(node);
+    if (this.uplink === 'own') await joinOutside(this.outside, this.nodes[0]!, UPLINK_DEVICE, 1500);
+    else {
+      await joinOutside(this.outside, this.wire, 'outside', UNDERLAY_MTU);
+      await this.wire.run(['ip', 'link', 'set', 'outside', 'master', 'wire']);
+    }
   }
 
   /** Removes everything. Nothing happens when nothing is there. */
@@ -177,9 +194,13 @@ export class Topology {
     return processesOf(this.directory);
   }
 
+  #all(): LabNode[] {
+    return [this.wire, this.outside, ...this.nodes];
+  }
+
   async #hold(node: LabNode): Promise<void> {
     mkdirSync(node.directory, { recursive: true, mode: 0o700 });
-    const kind = node === this.wire ? 'wire' : 'node';
+    const kind = this.nodes.includes(node) ? 'node' : 'around';
     const id = startBackground(
       this.directory,
       [

@@ -1,11 +1,11 @@
 import assert from 'node:assert/strict';
 import { Capture, type CapturedFrame } from './capture.ts';
-import type { Mode, PortKind, UnderlayHook } from './cluster.ts';
+import type { Hook, Mode, PortKind } from './cluster.ts';
 import { kernelForwarded, packetsOf, portCounters, readCounters, startWitness } from './counters.ts';
 import { checksumErrors, figure, iperf3, pingLoss, useCluster } from './fixture.ts';
 import { GUEST_DEVICE, type Guest } from './guest.ts';
 
-const VARIANTS: { ports: PortKind; underlayHook: UnderlayHook }[] = [
+const VARIANTS: { ports: PortKind; underlayHook: Hook }[] = [
   { ports: 'netns', underlayHook: 'tc' },
   { ports: 'tap', underlayHook: 'tc' },
   { ports: 'tap', underlayHook: 'xdp' },
