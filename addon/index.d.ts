@@ -7,7 +7,7 @@
  * ends; close() is for doing it now and may be called twice. A handle's other methods answer EBADF after it.
  * Handles are independent of the object that they came from. What is pinned stays.
  *
- * Everything acts in the network namespace of the calling process, apart from {@link inNamespace}.
+ * Everything acts in the network namespace of the calling process, apart from {@link inNamespace} and {@link devicesIn}.
  */
 
 /** A failed system call or libbpf call, in the shape of Node's own system errors. */
@@ -238,6 +238,9 @@ export function inNamespace(
     | { verb: 'attachXdp'; program: BpfProgram; ifname: string; mode: XdpMode; pin: string }
     | { verb: 'ifindex'; ifname: string },
 ): Promise<number>;
+
+/** /proc/net/dev of another network namespace: its devices' statistics, in the text that proc(5) describes. */
+export function devicesIn(path: string): Promise<string>;
 
 /** Number of possible CPUs. */
 export const possibleCpus: number;

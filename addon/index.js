@@ -29,6 +29,7 @@ export const {
   BpfLink,
   RingBuffer,
   inNamespace,
+  devicesIn,
   detachTc,
   queryTc,
   possibleCpus,

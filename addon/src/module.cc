@@ -35,6 +35,7 @@ Napi::Object Initialise(Napi::Env env, Napi::Object exports)
 	exports["BpfLink"] = Keep(environment->link, BpfLink::Define(env));
 	exports["RingBuffer"] = RingBuffer::Define(env);
 	exports["inNamespace"] = Napi::Function::New<Checked<InNamespace>>(env, "inNamespace");
+	exports["devicesIn"] = Napi::Function::New<Checked<DevicesIn>>(env, "devicesIn");
 	exports["detachTc"] = Napi::Function::New<Checked<DetachTc>>(env, "detachTc");
 	exports["queryTc"] = Napi::Function::New<Checked<QueryTc>>(env, "queryTc");
 	exports["startTestRun"] = Napi::Function::New<Checked<StartTestRun>>(env, "startTestRun");

@@ -4,6 +4,7 @@
 #include <fcntl.h>
 #include <net/if.h>
 #include <sched.h>
+#include <unistd.h>
 #include "arguments.h"
 #include "attach.h"
 #include "handle.h"
@@ -48,7 +49,47 @@ Operation OperationOf(Napi::Env env, Napi::Value value)
 	return operation;
 }
 
-/* The thread enters the namespace and ends there: no other code ever runs on it. */
+/* For a thread that ends there: no other code ever runs on it. */
+void Enter(const std::string &path)
+{
+	Descriptor space(open(path.c_str(), O_RDONLY | O_CLOEXEC));
+	if (!space)
+		throw Failure(errno, "open", "'" + path + "'");
+	if (setns(space.get(), CLONE_NEWNET) != 0)
+		throw Failure(errno, "setns", "'" + path + "'");
+}
+
+class DevicesTask : public Task
+{
+      public:
+	DevicesTask(Napi::Env env, std::string path) : Task(env), path_(std::move(path))
+	{
+	}
+
+      protected:
+	void Run() override
+	{
+		Enter(path_);
+		/* /proc/net is the process's; this is the thread's. */
+		const char *file = "/proc/thread-self/net/dev";
+		Descriptor table(open(file, O_RDONLY | O_CLOEXEC));
+		char part[4096];
+		ssize_t got = table ? 1 : -1;
+		while (got > 0 && (got = read(table.get(), part, sizeof(part))) > 0)
+			text_.append(part, static_cast<size_t>(got));
+		if (got < 0)
+			throw Failure(errno, "read", std::string("'") + file + "' in '" + path_ + "'");
+	}
+	Napi::Value Result(Napi::Env env) override
+	{
+		return Napi::String::New(env, text_);
+	}
+
+      private:
+	std::string path_;
+	std::string text_;
+};
+
 class NamespaceTask : public Task
 {
       public:
@@ -60,11 +101,7 @@ class NamespaceTask : public Task
       protected:
 	void Run() override
 	{
-		Descriptor space(open(path_.c_str(), O_RDONLY | O_CLOEXEC));
-		if (!space)
-			throw Failure(errno, "open", "'" + path_ + "'");
-		if (setns(space.get(), CLONE_NEWNET) != 0)
-			throw Failure(errno, "setns", "'" + path_ + "'");
+		Enter(path_);
 		ifindex_ = if_nametoindex(operation_.ifname.c_str());
 		if (!ifindex_)
 			throw Failure(errno, "if_nametoindex",
@@ -96,4 +133,10 @@ Napi::Value InNamespace(const Napi::CallbackInfo &info)
 	Operation operation = OperationOf(info.Env(), info[1]);
 	return Task::Start(info.Env(), std::make_unique<NamespaceTask>(info.Env(), std::move(path),
 	                                                               std::move(operation)));
+}
+
+Napi::Value DevicesIn(const Napi::CallbackInfo &info)
+{
+	std::string path = StringArgument(info[0], "path");
+	return Task::Start(info.Env(), std::make_unique<DevicesTask>(info.Env(), std::move(path)));
 }

@@ -4,3 +4,5 @@
 
 /* inNamespace(path, operation): Promise<ifindex>. */
 Napi::Value InNamespace(const Napi::CallbackInfo &info);
+/* devicesIn(path): Promise<string>. */
+Napi::Value DevicesIn(const Napi::CallbackInfo &info);

@@ -1,6 +1,7 @@
 /**
- * The agent: makes this node equal to the desired state that a controller sends, kernel path first, fast path
- * second, and says how far it is. One change runs at a time; what arrives meanwhile is joined into the next.
+ * The agent: makes this node equal to the desired state that a controller sends, kernel path first, then DHCP and
+ * DNS, the fast path last, and says how far it is. One change runs at a time; what arrives meanwhile is joined into
+ * the next.
  */
 import type { Logger } from 'pino';
 import { fistpath } from '#proto';
@@ -10,6 +11,9 @@ import { KernelWatch } from './datapath/nexthops.ts';
 import { DatapathSwitch } from './datapath/switch.ts';
 import { KernelFallback, type NetworkResult } from './kernel/kernel.ts';
 import { writeNames } from './names.ts';
+import { Dnsmasq } from './services/dnsmasq.ts';
+import { Pings } from './services/ping.ts';
+import { readUsage } from './services/usage.ts';
 import { ControllerStream } from './stream.ts';
 import { readUnderlay } from './underlay.ts';
 
@@ -29,7 +33,9 @@ export class Agent {
   readonly #config: Config;
   readonly #log: Logger;
   readonly #kernel: KernelFallback;
+  readonly #dnsmasq: Dnsmasq;
   readonly #datapath: DatapathSwitch;
+  readonly #pings = new Pings();
   readonly #stream: ControllerStream;
   #watch: KernelWatch | undefined;
   #networks: Networks = new Map();
@@ -47,7 +53,12 @@ export class Agent {
   #running: Promise<void> | undefined;
   #closed = false;
   /** What was last reported of each network, so that a pass that changed nothing says nothing. */
-  readonly #reported = new Map<string, string>();
+  readonly #reported = new Map<string, { network: string; ports: string }>();
+  /** At which revision each network came as it is wanted now, or went. */
+  readonly #asked = new Map<string, number>();
+  #usageTimer: NodeJS.Timeout | undefined;
+  #saidUsage = '';
+  #readingUsage = false;
 
   constructor({ config, log, release }: AgentOptions) {
     this.#config = config;
@@ -59,6 +70,15 @@ export class Agent {
       portKind: config.port_kind,
       uplink: config.uplink ?? null,
       stateDirectory: config.state_directory,
+    });
+    this.#dnsmasq = new Dnsmasq({
+      stateDirectory: config.state_directory,
+      servers: config.dns_servers,
+      onSick: (network) => {
+        log.warn({ network }, 'dnsmasq ended, was stopped, or does not answer: it is replaced');
+        this.#changed.add(network);
+        this.#work();
+      },
     });
     this.#datapath = new DatapathSwitch({
       config,
@@ -88,6 +108,7 @@ export class Agent {
       if (what === 'link') this.#schedule(FOREIGN_CHANGE_MS);
       else this.#datapath.nexthopsChanged().catch((error: Error) => this.#failed(error));
     });
+    this.#usageTimer = setInterval(() => void this.#sayUsage(), this.#config.usage_seconds * 1000);
     await this.#stream.run();
   }
 
@@ -97,6 +118,8 @@ export class Agent {
     this.#stream.close();
     this.#watch?.close();
     clearTimeout(this.#again?.timer);
+    clearInterval(this.#usageTimer);
+    this.#dnsmasq.close();
     await this.#running;
     this.#datapath.close();
   }
@@ -104,10 +127,16 @@ export class Agent {
   #receive(message: fistpath.ControllerMessage): void {
     if (message.snapshot) this.#obeys = this.#join(message.snapshot.cluster ?? '');
     if (!this.#obeys) return;
+    if (message.ping) {
+      void this.#pings.ping(message.ping, this.#networks).then((ping) => this.#stream.send({ ping }));
+      return;
+    }
     this.#revision = Number(message.revision);
     if (message.snapshot) {
       this.#networks = new Map((message.snapshot.networks ?? []).map((network) => [network.uuid!, network]));
       this.#reported.clear();
+      this.#asked.clear();
+      this.#saidUsage = '';
       this.#appliedRevision = -1;
       this.#known = true;
       this.#everything = true;
@@ -115,10 +144,10 @@ export class Agent {
       this.#datapath.repeatStatus();
     } else if (message.network) {
       this.#networks.set(message.network.uuid!, message.network);
-      this.#changed.add(message.network.uuid!);
+      this.#change(message.network.uuid!);
     } else if (message.removed) {
       this.#networks.delete(message.removed);
-      this.#changed.add(message.removed);
+      this.#change(message.removed);
     } else if (message.settings) {
       this.#settings(message.settings);
     }
@@ -140,6 +169,11 @@ export class Agent {
       },
     });
     return false;
+  }
+
+  #change(network: string): void {
+    this.#changed.add(network);
+    this.#asked.set(network, this.#revision);
   }
 
   #settings(settings: fistpath.INodeSettings | null | undefined): void {
@@ -193,8 +227,16 @@ export class Agent {
     const revision = this.#revision;
     const wanted: Networks = new Map(this.#networks);
     const { networks, problems, commands, processes } = await this.#kernel.apply(wanted, scope);
+    const services = await this.#dnsmasq.apply(wanted, networks, scope);
     const { writes, retry } = await this.#datapath.apply(wanted, networks, scope === undefined);
 
+    // A network without DHCP is forwarded all the same: only now is its error the network's.
+    for (const uuid of new Set([...networks.keys(), ...services.steps.keys(), ...services.errors.keys()])) {
+      const result = networks.get(uuid) ?? { uuid, steps: [] };
+      result.steps.push(...(services.steps.get(uuid) ?? []));
+      const error = result.error ?? services.errors.get(uuid);
+      networks.set(uuid, { ...result, ...(error !== undefined && { error }) });
+    }
     for (const [uuid, result] of networks) this.#report(uuid, wanted.get(uuid), result, revision);
     if (problems.length > 0) this.#failed(new Error(problems.join('; ')));
     else this.#reportApplied(revision);
@@ -202,9 +244,13 @@ export class Agent {
       this.#schedule(RETRY_MS);
     // Last, since nothing but inspection needs them.
     writeNames(this.#config, this.#nodeNames, wanted, networks);
-    const level = commands + writes > 0 ? 'info' : 'debug';
+    const changes = commands + writes + services.steps.size;
     const ms = Math.round(performance.now() - started);
-    this.#log[level]({ networks: networks.size, commands, writes, processes, ms }, 'applied');
+    const counts = { networks: networks.size, commands, writes, services: services.steps.size };
+    this.#log[changes > 0 ? 'info' : 'debug'](
+      { ...counts, processes: processes + services.processes, ms },
+      'applied',
+    );
   }
 
   /** This node is as it should be up to a revision, but for what was reported as failed. */
@@ -244,15 +290,45 @@ export class Agent {
     const { DONE, ERROR } = fistpath.ObjectStatus.Progress;
     const progress = result.error === undefined ? DONE : ERROR;
     const ports = (wanted?.ports ?? []).map((port) => port.interface!);
-    const said = JSON.stringify([wanted !== undefined, progress, result.error, ports]);
-    if (this.#reported.get(uuid) === said) return;
+    // Said again when it was asked for anew: somebody may wait for this revision. What was asked for while this pass
+    // ran is the next one's.
+    const asked = Math.min(this.#asked.get(uuid) ?? 0, revision);
+    const said = {
+      network: JSON.stringify([wanted !== undefined, progress, result.error, asked]),
+      ports: JSON.stringify([progress, result.error, ports]),
+    };
+    const before = this.#reported.get(uuid);
     if (wanted) this.#reported.set(uuid, said);
-    else this.#reported.delete(uuid);
+    else {
+      this.#reported.delete(uuid);
+      this.#asked.delete(uuid);
+    }
+    if (before?.network === said.network && before.ports === said.ports) return;
     if (result.error)
       this.#log.error({ network: uuid, error: result.error }, 'network is not as it should be');
     const status = { progress, error: result.error ?? '', revision };
     this.#stream.send({ status: { ...status, objectType: 'network', objectUuid: uuid } });
+    if (before?.ports === said.ports) return;
     for (const port of ports)
       this.#stream.send({ status: { ...status, objectType: 'interface', objectUuid: port } });
+  }
+
+  /** Says what interfaces sent and received, when that is news. */
+  async #sayUsage(): Promise<void> {
+    if (this.#readingUsage || !this.#known) return;
+    this.#readingUsage = true;
+    const { port_kind: portKind, bpf_directory: bpfDirectory } = this.#config;
+    try {
+      const usage = await readUsage(this.#networks.values(), { portKind, bpfDirectory }, (error) =>
+        this.#log.debug({ error: error.message }, 'some traffic numbers are not known now'),
+      );
+      const text = JSON.stringify(usage);
+      if (text !== this.#saidUsage) this.#stream.send({ usage });
+      this.#saidUsage = text;
+    } catch (error) {
+      this.#log.error({ error: (error as Error).message }, 'traffic could not be read');
+    } finally {
+      this.#readingUsage = false;
+    }
   }
 }

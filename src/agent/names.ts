@@ -8,11 +8,27 @@ import type { NetworkResult } from './kernel/kernel.ts';
 export interface Names {
   node: string;
   /** By VNI. */
-  networks: Record<string, { uuid: string; name: string }>;
+  networks: Record<string, { uuid: string; name: string; nat: NatNames | null }>;
   /** By underlay address. */
   nodes: Record<string, string>;
   /** By device name. */
   ports: Record<string, { interface: string; instance: string; network: string }>;
+}
+
+/** How a network whose router is here reaches the outside; as it is wanted. */
+interface NatNames {
+  gateway: string;
+  next_hop: string;
+  /** Floating address → address of the interface. */
+  floats: Record<string, string>;
+  routed: string[];
+}
+
+function natNames({ router, routed }: fistpath.INodeNetwork): NatNames | null {
+  const nat = router?.nat;
+  if (!nat) return null;
+  const floats = Object.fromEntries((nat.floats ?? []).map(({ floating, ipv4 }) => [floating!, ipv4!]));
+  return { gateway: nat.gateway ?? '', next_hop: nat.nextHop ?? '', floats, routed: routed ?? [] };
 }
 
 export function namesFile(stateDirectory: string): string {
@@ -35,7 +51,7 @@ export function writeNames(
   }
   for (const network of wanted.values()) {
     const uuid = network.uuid!;
-    names.networks[network.vni!] = { uuid, name: network.name! };
+    names.networks[network.vni!] = { uuid, name: network.name!, nat: natNames(network) };
     const instances = new Map(network.ports?.map((port) => [port.interface, port.instance]));
     for (const { ifname, interface: id } of results.get(uuid)?.devices?.ports ?? []) {
       names.ports[ifname] = { interface: id ?? '', instance: instances.get(id) ?? '', network: uuid };
