@@ -109,6 +109,7 @@ async function serve(config: Config): Promise<undefined> {
     const controller = await openController({
       store,
       floatingPool: config.floating_pool,
+      dnsDomain: config.dns_domain,
       bootstrapKey,
       nodeName: config.node,
       log: log.child({ part: 'controller' }),

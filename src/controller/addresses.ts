@@ -1,12 +1,12 @@
 /**
- * IPv4 addresses of a network. The network's own, its broadcast address and index 1 (the router) are never given
- * out. A released address rests before somebody else gets it, so that neighbours' ARP entries and open connections
- * of its last owner die first.
+ * IPv4 addresses of a network. The network's own, its broadcast address and index 1 (the router; the next hop of the
+ * floating network) are never given out. A released address rests before somebody else gets it, so that neighbours'
+ * ARP entries and open connections of its last owner die first.
  */
 import { fistpath } from '#proto';
 import { RequestError } from '../records/errors.ts';
-import { addressId } from '../records/keys.ts';
-import { formatAddress, gatewayOf, type Netblock, parseAddress, parseNetblock } from '../records/netblock.ts';
+import { addressId, FLOATING } from '../records/keys.ts';
+import { formatAddress, gatewayOf, type Netblock, parseAddress, parseBlock } from '../records/netblock.ts';
 import type { Context } from './context.ts';
 import type { Draft } from './writer.ts';
 
@@ -16,9 +16,12 @@ const SHORT_REST_SECONDS = 30;
 /** Random picks before the netblock is searched from end to end. */
 const PICKS = 16;
 
-export interface Owner {
-  type: 'interface';
-  uuid: string;
+/** What an address is given to, as its reservation has it. */
+export interface Use {
+  type: 'interface' | 'gateway' | 'floating' | 'routed';
+  ownerType: 'interface' | 'network';
+  /** uuid */
+  owner: string;
 }
 
 export class Addresses {
@@ -42,14 +45,14 @@ export class Addresses {
    * Takes an address: the one asked for, or any that is free. RequestError 'malformed' out of the netblock,
    * 'conflict' in use, 'no-capacity' none left.
    */
-  allocate(draft: Draft, network: fistpath.Network, asked: string | undefined, owner: Owner): string {
-    const block = parseNetblock(network.netblock);
+  allocate(draft: Draft, network: fistpath.Network, asked: string | undefined, use: Use): string {
+    const block = parseBlock(network.netblock);
     const address =
       asked === undefined ? this.#any(network, block) : this.#asked(network, block, parseAddress(asked));
     const id = addressId(network.uuid, address);
     this.#taken.add(id);
     draft.onSettled(() => this.#taken.delete(id));
-    this.#put(draft, network.uuid, address, { type: 'interface', ownerType: owner.type, owner: owner.uuid });
+    this.#put(draft, network.uuid, address, use);
     return formatAddress(address);
   }
 
@@ -123,16 +126,18 @@ export class Addresses {
   #longestRested(network: fistpath.Network, count: number): number {
     let best: { address: number; when: number } | undefined;
     let resting = 0;
+    // The network node cuts a floating address off, and announces it for its next owner: an interface may have the last
+    // one as soon as another gives it up.
+    const short = network.uuid === FLOATING ? 0 : SHORT_REST_SECONDS;
     for (const [address, reservation] of this.#context.cache.reservationsOf(network.uuid)) {
       if (reservation.type !== 'resting') continue;
       resting++;
       if (this.#taken.has(addressId(network.uuid, address))) continue;
-      if (!this.hasRested(reservation, SHORT_REST_SECONDS)) continue;
+      if (!this.hasRested(reservation, short)) continue;
       if (!best || reservation.when < best.when) best = { address, when: reservation.when };
     }
     if (best) return best.address;
-    const hint =
-      resting > 0 ? `; ${resting} of them were released less than ${SHORT_REST_SECONDS} s ago` : '';
+    const hint = resting > 0 ? `; ${resting} of them were released less than ${short} s ago` : '';
     const text = `network ${network.name} (${network.netblock}) has no address left: all ${count} are taken${hint}`;
     throw new RequestError('no-capacity', text);
   }

@@ -13,8 +13,15 @@ import { findRouter, networksOf, networksTouchedBy, viewNetwork } from './view.t
 
 const { CREATED } = fistpath.State;
 const CHECK_MS = 1000;
+/** How long a request waits until the network node has applied it, and for a ping of ten packets. */
+const PATIENCE: Patience = { answerMs: 5000, pingMs: 10_000 };
 /** So late a check says that this process stood still, not that its agents are silent. */
 const STALL_MS = 2 * CHECK_MS;
+
+export interface Patience {
+  answerMs: number;
+  pingMs: number;
+}
 
 export interface AgentsOptions {
   context: Context;
@@ -25,6 +32,7 @@ export interface AgentsOptions {
   removals: () => Removals;
   /** Seconds without a message after which a node is missing. */
   missingAfterSeconds: number;
+  patience?: Patience | undefined;
 }
 
 /** One agent's stream, as the transport calls it. */
@@ -68,6 +76,29 @@ export class Agents {
 
   isSettled(node: string, network: string): boolean {
     return this.#sessions.get(node)?.isSettled(network) ?? false;
+  }
+
+  /**
+   * Resolves once the network node has said that it applied, or could not apply, all that was changed of a network by
+   * now. Not for ever: a node that hangs holds no request up, and one that is not connected none at all.
+   */
+  async answered(network: string): Promise<void> {
+    const { context, patience = PATIENCE } = this.#options;
+    const session = this.#router();
+    if (!session || (await session.answered(network, patience.answerMs))) return;
+    const seconds = patience.answerMs / 1000;
+    context.log.warn({ node: session.node, network }, `no answer within ${seconds} s: the request goes on`);
+  }
+
+  /** Has the network node ping from a network's router; RequestError 'not-ready' when it does not answer. */
+  async ping(network: string, address: string): Promise<fistpath.IPingReply> {
+    const session = this.#router();
+    if (session) return session.ping(network, address, (this.#options.patience ?? PATIENCE).pingMs);
+    throw new RequestError('not-ready', 'no network node is connected: pings come from its routers');
+  }
+
+  #router(): Session | undefined {
+    return this.#sessions.get(findRouter(this.#options.context.cache)?.name ?? '');
   }
 
   close(): void {
@@ -122,6 +153,7 @@ export class Agents {
       },
       closed: () => {
         closed = true;
+        session?.left();
         if (!session || this.#sessions.get(session.node) !== session) return;
         this.#sessions.delete(session.node);
         context.log.info({ node: session.node }, 'agent disconnected');
@@ -137,7 +169,7 @@ export class Agents {
     const { cache } = context;
     const router = findRouter(cache);
     const networks = [...networksOf(cache, hello.node)]
-      .map((uuid) => viewNetwork(cache, uuid, router).get(hello.node))
+      .map((uuid) => viewNetwork(context, uuid, router).get(hello.node))
       .filter((network) => network !== undefined);
     const before = this.#sessions.get(hello.node);
     const snapshot = { networks, settings: this.#settings(hello.node), cluster: this.#options.cluster };
@@ -172,11 +204,12 @@ export class Agents {
   }
 
   #flush(): void {
-    const { cache, log } = this.#options.context;
+    const { context } = this.#options;
+    const { cache, log } = context;
     const router = findRouter(cache);
     const views = new Map<string, ReturnType<typeof viewNetwork>>();
     const view = (uuid: string) => {
-      const known = views.get(uuid) ?? viewNetwork(cache, uuid, router);
+      const known = views.get(uuid) ?? viewNetwork(context, uuid, router);
       views.set(uuid, known);
       return known;
     };

@@ -49,6 +49,8 @@ export interface Context {
   /** The node that this controller runs on: the author of its events. */
   nodeName: string;
   floatingPool: Netblock | undefined;
+  /** Of all instances: they are called <name>.<namespace>.<dnsDomain>. */
+  dnsDomain: string;
   limits: ObjectLimits;
 }
 

@@ -1,7 +1,9 @@
 import { fistpath } from '#proto';
-import { RequestError } from '../records/errors.ts';
+import { FLOATING } from '../records/keys.ts';
 import type { Agents } from './agents.ts';
 import { type Context, makeEvent } from './context.ts';
+import type { DnsEntries } from './dns.ts';
+import type { Floating } from './floating.ts';
 import type { Instances } from './instances.ts';
 import type { Metadata } from './metadata.ts';
 import type { Namespaces } from './namespaces.ts';
@@ -17,7 +19,9 @@ import type {
   Operations,
   UsageNumbers,
 } from './operations.ts';
+import { pingFrom } from './ping.ts';
 import type { Removals } from './removals.ts';
+import type { Usage } from './usage.ts';
 
 /** Reads of one kind are recorded once in so many seconds: who polls must not push out an object's history. */
 const READ_SECONDS = 60;
@@ -32,6 +36,9 @@ export interface Parts {
   metadata: Metadata;
   agents: Agents;
   removals: Removals;
+  floating: Floating;
+  dns: DnsEntries;
+  usage: Usage;
 }
 
 /** What REST can ask for, each call handed to the part that knows. */
@@ -66,14 +73,18 @@ export class Controller implements Operations {
   }
 
   async deleteNetwork(caller: Caller, reference: string): Promise<fistpath.Network> {
-    return this.#parts.networks.delete(caller, reference);
+    const network = await this.#parts.networks.delete(caller, reference);
+    await this.#parts.agents.answered(network.uuid);
+    return network;
   }
 
   async deleteNetworks(
     caller: Caller,
     options: { confirm?: boolean; namespace?: string | null },
   ): Promise<string[]> {
-    return this.#parts.networks.deleteAll(caller, options);
+    const uuids = await this.#parts.networks.deleteAll(caller, options);
+    await this.#allAnswered(uuids);
+    return uuids;
   }
 
   async networkInterfaces(caller: Caller, reference: string): Promise<fistpath.Interface[]> {
@@ -84,36 +95,44 @@ export class Controller implements Operations {
     return this.#parts.networks.addresses(caller, reference);
   }
 
-  async routeAddress(): Promise<string> {
-    throw notYet();
+  async routeAddress(caller: Caller, reference: string): Promise<string> {
+    const { network, address } = await this.#parts.floating.route(caller, reference);
+    await this.#parts.agents.answered(network);
+    return address;
   }
 
-  async unrouteAddress(): Promise<void> {
-    throw notYet();
+  async unrouteAddress(caller: Caller, reference: string, address: string): Promise<void> {
+    const network = await this.#parts.floating.unroute(caller, reference, address);
+    await this.#parts.agents.answered(network);
   }
 
-  async setDnsEntry(): Promise<void> {
-    throw notYet();
+  async setDnsEntry(caller: Caller, reference: string, name: string, value: string): Promise<void> {
+    await this.#parts.dns.set(caller, reference, name, value);
   }
 
-  async deleteDnsEntry(): Promise<void> {
-    throw notYet();
+  async deleteDnsEntry(caller: Caller, reference: string, name: string): Promise<void> {
+    await this.#parts.dns.delete(caller, reference, name);
   }
 
-  async pingFromNetwork(): Promise<{ stdout: string; stderr: string }> {
-    throw notYet();
+  async pingFromNetwork(
+    caller: Caller,
+    reference: string,
+    address: string,
+  ): Promise<{ stdout: string; stderr: string }> {
+    const ask = (network: string, target: string) => this.#parts.agents.ping(network, target);
+    return pingFrom(this.#context, ask, caller, reference, address);
   }
 
-  async floatInterface(): Promise<void> {
-    throw notYet();
+  async floatInterface(caller: Caller, uuid: string): Promise<void> {
+    await this.#parts.agents.answered(await this.#parts.floating.float(caller, uuid));
   }
 
-  async defloatInterface(): Promise<void> {
-    throw notYet();
+  async defloatInterface(caller: Caller, uuid: string): Promise<void> {
+    await this.#parts.agents.answered(await this.#parts.floating.defloat(caller, uuid));
   }
 
   async usage(): Promise<UsageNumbers> {
-    throw notYet();
+    return this.#parts.usage.numbers();
   }
 
   async createInstance(caller: Caller, request: InstanceRequest): Promise<fistpath.Instance> {
@@ -133,6 +152,7 @@ export class Controller implements Operations {
   async deleteInstance(caller: Caller, reference: string): Promise<fistpath.Instance> {
     const instance = await this.#parts.instances.delete(caller, reference);
     if (instance.interfaces.length === 0) await this.#parts.removals.settleInstance(instance.uuid);
+    await this.#allAnswered(this.#networksOf(instance.uuid));
     return instance;
   }
 
@@ -142,6 +162,7 @@ export class Controller implements Operations {
   ): Promise<string[]> {
     const uuids = await this.#parts.instances.deleteAll(caller, options);
     await Promise.all(uuids.map((uuid) => this.#parts.removals.settleInstance(uuid)));
+    await this.#allAnswered(uuids.flatMap((uuid) => this.#networksOf(uuid)));
     return uuids;
   }
 
@@ -206,7 +227,7 @@ export class Controller implements Operations {
     const present = (type: ObjectType) => {
       let count = 0;
       for (const { state } of cache.all(type)) if (state !== fistpath.State.DELETED) count++;
-      return count;
+      return type === 'network' && cache.get(type, FLOATING) ? count - 1 : count;
     };
     return {
       ready: true,
@@ -227,6 +248,16 @@ export class Controller implements Operations {
     };
   }
 
+  #networksOf(instance: string): string[] {
+    const { cache } = this.#context;
+    const interfaces = cache.get('instance', instance)?.interfaces ?? [];
+    return interfaces.flatMap((uuid) => cache.get('interface', uuid)?.network ?? []);
+  }
+
+  async #allAnswered(networks: readonly string[]): Promise<void> {
+    await Promise.all([...new Set(networks)].map((uuid) => this.#parts.agents.answered(uuid)));
+  }
+
   async #recordRead(type: ObjectType, id: string, phase: 'get' | 'get events'): Promise<void> {
     const { clock, events } = this.#context;
     const key = `${type}/${id}/${phase}`;
@@ -236,8 +267,4 @@ export class Controller implements Operations {
     this.#reads.set(key, clock());
     await events.write([makeEvent(this.#context, type, id, 'api', { phase, type: 'audit' })]);
   }
-}
-
-function notYet(): RequestError {
-  return new RequestError('not-ready', 'floating addresses are not served yet');
 }

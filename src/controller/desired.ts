@@ -1,12 +1,15 @@
 /** What each node should look like: a pure function of the records. */
 import { fistpath } from '#proto';
-import { formatAddress, gatewayOf, parseNetblock } from '../records/netblock.ts';
+import { FLOATING } from '../records/keys.ts';
 import { isLive } from '../records/states.ts';
+import { byAddress, desiredRouter } from './desired-router.ts';
 
 /** An interface and the node that its instance is placed on. */
 export interface Placed {
   interface: fistpath.Interface;
   node: fistpath.Node;
+  /** Of the instance. */
+  name: string;
 }
 
 /** The records that decide about one network. */
@@ -15,25 +18,25 @@ export interface NetworkRecords {
   placed: readonly Placed[];
   /** The network node, when one is known. */
   router: fistpath.Node | undefined;
+  /** The floating network, when there is one. */
+  floating: fistpath.Network | undefined;
+  dnsDomain: string;
 }
 
 /**
  * One network as it should be on each of its members, by node name. Members are the network node and the nodes with
  * an interface on it, those that don't answer included: they still forward. No members: a dead network, which exists
- * nowhere. Lists are sorted, so that equal records give equal results.
+ * nowhere, and the floating network, which has no mesh. Lists are sorted, so that equal records give equal results.
  */
-export function desiredNetwork({
-  network,
-  placed,
-  router,
-}: NetworkRecords): Map<string, fistpath.NodeNetwork> {
-  if (!isLive(network)) return new Map();
+export function desiredNetwork(records: NetworkRecords): Map<string, fistpath.NodeNetwork> {
+  const { network, placed, router } = records;
+  if (!isLive(network) || network.uuid === FLOATING) return new Map();
   const live = placed.filter((each) => isLive(each.interface)).sort(byInterface);
   const members = new Map<string, fistpath.Node>();
   if (router) members.set(router.name, router);
   for (const { node } of live) members.set(node.name, node);
 
-  const gateway = formatAddress(gatewayOf(parseNetblock(network.netblock)));
+  const routed = network.routed.toSorted(byAddress((address) => address));
   const desired = new Map<string, fistpath.NodeNetwork>();
   for (const node of members.values()) {
     const elsewhere = live
@@ -55,7 +58,8 @@ export function desiredNetwork({
         peers: peers.sort(),
         remoteMacs: elsewhere.map((remote) => fistpath.RemoteMac.create(remote)),
         ports: live.filter((each) => each.node.name === node.name).map((each) => port(each.interface)),
-        router: isRouter ? fistpath.Router.create({ mac: network.routerMac, address: gateway }) : null,
+        router: isRouter ? desiredRouter(records, live) : null,
+        routed,
       }),
     );
   }

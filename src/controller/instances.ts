@@ -1,11 +1,13 @@
 import { fistpath } from '#proto';
 import { RequestError } from '../records/errors.ts';
+import { FLOATING } from '../records/keys.ts';
 import { revise } from '../records/revise.ts';
 import { isLive } from '../records/states.ts';
 import { checkName, checkPrintable } from '../records/text.ts';
 import { type Context, checkRoom, makeEvent } from './context.ts';
+import { floatingFor } from './floating.ts';
 import { checkMetadata } from './metadata.ts';
-import { type Allocators, keepConflicts, mustTakeInstances, namespaceToEmpty } from './networks.ts';
+import { type Allocators, keepConflicts, mustBeLive, namespaceToEmpty } from './networks.ts';
 import type { Caller, InstanceRequest, InterfaceRequest } from './operations.ts';
 import { Placement } from './placement.ts';
 import { find, findInterface, mayActIn, namespaceFor } from './references.ts';
@@ -162,7 +164,9 @@ export class Instances {
       const instance = context.cache.get('instance', uuid);
       if (instance?.state !== DELETE_WAIT) return;
       for (const before of this.#interfaces(instance)) {
-        draft.put('interface', before.uuid, revise('interface', before, { state: DELETED, error: '' }));
+        const gone = { state: DELETED, error: '', floating: '' };
+        draft.put('interface', before.uuid, revise('interface', before, gone));
+        this.#allocators.pool.release(draft, before.floating);
         this.#allocators.macs.release(draft, before.mac);
         if (before.ipv4 !== '') this.#allocators.addresses.release(draft, before.network, before.ipv4);
       }
@@ -178,23 +182,24 @@ export class Instances {
 
   #addInterface(draft: Draft, caller: Caller, instance: string, wanted: InterfaceRequest, order: number) {
     const context = this.#context;
-    if (wanted.float) {
-      throw new RequestError('malformed', 'float: there are no floating addresses in this release');
-    }
     const network = find(context, caller, 'network', wanted.network_uuid);
-    mustTakeInstances(network);
+    mustBeLive(network);
+    if (network.uuid === FLOATING) {
+      throw new RequestError('forbidden', `network ${FLOATING} is the pool of floating addresses: use float`);
+    }
     draft.expect('network', network.uuid);
     const uuid = context.chance.uuid();
     const mac = this.#allocators.macs.allocate(draft, uuid, wanted.macaddress ?? undefined);
     let ipv4 = '';
     if (wanted.address !== 'none') {
-      const owner = { type: 'interface', uuid } as const;
-      ipv4 = this.#allocators.addresses.allocate(draft, network, wanted.address ?? undefined, owner);
+      const use = { type: 'interface', ownerType: 'interface', owner: uuid } as const;
+      ipv4 = this.#allocators.addresses.allocate(draft, network, wanted.address ?? undefined, use);
       const extra = { interface: uuid, instance };
       draft.events.push(
         makeEvent(context, 'network', network.uuid, 'allocate address', { message: ipv4, extra }),
       );
     }
+    const floating = wanted.float ? floatingFor(draft, this.#allocators.pool, network, { uuid, ipv4 }) : '';
     const model = checkPrintable('interface model', wanted.model ?? 'virtio');
     const fields = {
       uuid,
@@ -203,6 +208,7 @@ export class Instances {
       mac,
       ipv4,
       order,
+      floating,
       model,
       state: INITIAL,
       version: 1,

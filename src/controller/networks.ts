@@ -1,5 +1,6 @@
 import { fistpath } from '#proto';
 import { RequestError } from '../records/errors.ts';
+import { FLOATING } from '../records/keys.ts';
 import { formatBlock, overlaps, parseNetblock } from '../records/netblock.ts';
 import { revise } from '../records/revise.ts';
 import { checkTransition, isLive, stateName } from '../records/states.ts';
@@ -8,6 +9,7 @@ import type { Addresses } from './addresses.ts';
 import { type Context, checkRoom, makeEvent } from './context.ts';
 import type { Macs } from './macs.ts';
 import type { Caller, NetworkRequest } from './operations.ts';
+import type { Pool } from './pool.ts';
 import { find, mayActIn, mustBeAdmin, namespaceFor } from './references.ts';
 import type { Vxids } from './vxids.ts';
 import type { Draft } from './writer.ts';
@@ -23,6 +25,7 @@ export interface Allocators {
   addresses: Addresses;
   vxids: Vxids;
   macs: Macs;
+  pool: Pool;
 }
 
 /** Virtual networks: creation, listing, and the way out. */
@@ -38,6 +41,8 @@ export class Networks {
   async create(caller: Caller, request: NetworkRequest): Promise<fistpath.Network> {
     const context = this.#context;
     const name = checkName('network name', request.name);
+    if (name === FLOATING)
+      throw new RequestError('malformed', `network name ${FLOATING} is taken: the pool is called so`);
     const block = parseNetblock(request.netblock);
     if (context.floatingPool && overlaps(block, context.floatingPool)) {
       throw new RequestError(
@@ -51,6 +56,7 @@ export class Networks {
       const namespace = namespaceFor(context, caller, request.namespace);
       draft.expect('namespace', namespace);
       const uuid = context.chance.uuid();
+      const gateway = { type: 'gateway', ownerType: 'network', owner: uuid } as const;
       const network = fistpath.Network.create({
         uuid,
         name,
@@ -60,6 +66,7 @@ export class Networks {
         provideDhcp: request.provide_dhcp ?? false,
         provideNat: request.provide_nat ?? false,
         provideDns: request.provide_dns ?? false,
+        floatingGateway: request.provide_nat ? this.#allocators.pool.take(draft, gateway) : '',
         state: INITIAL,
         version: 1,
         mtu: this.#mtu(),
@@ -74,9 +81,11 @@ export class Networks {
     });
   }
 
+  /** Without the floating network, which is the admin's to get(). */
   list(caller: Caller, { all = false }: { all?: boolean }): fistpath.Network[] {
     const networks = [...this.#context.cache.all('network')].filter(
-      ({ namespace, state }) => (all || state !== DELETED) && mayActIn(this.#context, caller, namespace),
+      ({ uuid, namespace, state }) =>
+        (all || state !== DELETED) && uuid !== FLOATING && mayActIn(this.#context, caller, namespace),
     );
     return networks.sort((a, b) => a.created - b.created || a.vxid - b.vxid);
   }
@@ -121,7 +130,7 @@ export class Networks {
     const context = this.#context;
     await context.writer.run((draft) => {
       const network = context.cache.get('network', uuid);
-      if (!network || network.state === DELETED) return;
+      if (!network || network.state === DELETED || uuid === FLOATING) return;
       const state = network.state === DELETE_WAIT ? DELETE_WAIT : error === undefined ? CREATED : ERROR;
       if (network.state === state && network.error === (error ?? '')) return;
       draft.put('network', uuid, revise('network', network, { state, error: error ?? '' }));
@@ -133,17 +142,16 @@ export class Networks {
     });
   }
 
-  /** The nodes have removed it and its interfaces are gone: vxid, MAC and addresses are free again. */
+  /** The nodes have removed it and its interfaces are gone: vxid, MAC and addresses are free again, outside ones after their rest. */
   async finishDeleting(uuid: string): Promise<void> {
     const context = this.#context;
     await context.writer.run((draft) => {
       const network = context.cache.get('network', uuid);
       if (!network || network.state !== DELETE_WAIT || this.#present(uuid).length > 0) return;
-      draft.put(
-        'network',
-        uuid,
-        revise('network', network, { state: DELETED, error: '', deleted: context.clock() }),
-      );
+      const gone = { state: DELETED, error: '', deleted: context.clock(), floatingGateway: '', routed: [] };
+      draft.put('network', uuid, revise('network', network, gone));
+      for (const address of [network.floatingGateway, ...network.routed])
+        this.#allocators.pool.release(draft, address);
       this.#allocators.vxids.release(draft, network.vxid);
       this.#allocators.macs.release(draft, network.routerMac);
       this.#allocators.addresses.releaseAll(draft, uuid);
@@ -154,6 +162,9 @@ export class Networks {
   #startDeleting(draft: Draft, network: fistpath.Network): fistpath.Network {
     if (network.state === DELETE_WAIT) return network;
     const { uuid, name } = network;
+    if (uuid === FLOATING) {
+      throw new RequestError('forbidden', `network ${FLOATING} is the pool of floating addresses: it stays`);
+    }
     if (network.state === DELETED)
       throw new RequestError('not-found', `network ${name} (${uuid}) is already deleted`);
     const users = this.#users(uuid);
@@ -212,8 +223,8 @@ export function keepConflicts(error: unknown): undefined {
   throw error;
 }
 
-/** Throws RequestError unless instances can be put onto the network. */
-export function mustTakeInstances(network: fistpath.Network): void {
+/** Throws RequestError unless the network is there to stay. */
+export function mustBeLive(network: fistpath.Network): void {
   if (network.state === DELETED) {
     throw new RequestError('not-found', `network ${network.name} (${network.uuid}) is deleted`);
   }

@@ -120,10 +120,9 @@ export class Nodes {
       const datapathStatus = fistpath.DatapathStatus.create(status);
       if (before.datapathStatus && sameStatus(before.datapathStatus, datapathStatus)) return;
       draft.put('node', name, revise('node', before, { datapathStatus }));
-      const problems = [datapathStatus.reason, ...datapathStatus.problems]
-        .filter((text) => text !== '')
-        .join('; ');
-      const message = `${datapathStatus.mode} in force${problems ? `: ${problems}` : ''}`;
+      const { mode, reason, nat, natReason, problems } = datapathStatus;
+      const why = [reason, natReason, ...problems].filter((text) => text !== '').join('; ');
+      const message = `${mode} in force${nat ? `, NAT by ${nat}` : ''}${why ? `: ${why}` : ''}`;
       draft.events.push(
         makeEvent(this.#context, 'node', name, 'datapath status', { message, node: name, type: 'status' }),
       );

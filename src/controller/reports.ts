@@ -5,6 +5,7 @@ import type { Instances, InterfaceReport } from './instances.ts';
 import type { Networks } from './networks.ts';
 import type { Nodes } from './nodes.ts';
 import type { Session } from './session.ts';
+import type { Usage } from './usage.ts';
 import { findRouter } from './view.ts';
 
 const { DONE, ERROR } = fistpath.ObjectStatus.Progress;
@@ -20,12 +21,17 @@ export class Reports {
   readonly #nodes: Nodes;
   readonly #networks: Networks;
   readonly #instances: Instances;
+  readonly #usage: Usage;
 
-  constructor(context: Context, parts: { nodes: Nodes; networks: Networks; instances: Instances }) {
+  constructor(
+    context: Context,
+    parts: { nodes: Nodes; networks: Networks; instances: Instances; usage: Usage },
+  ) {
     this.#context = context;
     this.#nodes = parts.nodes;
     this.#networks = parts.networks;
     this.#instances = parts.instances;
+    this.#usage = parts.usage;
   }
 
   /** Takes messages of one agent, in order. Returns the networks that may have left the node, or 'all'. */
@@ -35,21 +41,24 @@ export class Reports {
     const interfaces = new Map<string, fistpath.IObjectStatus>();
     const settled: string[] = [];
     let all = false;
-    for (const { status, event, datapath } of messages) {
+    for (const { status, event, datapath, ping, usage } of messages) {
       if (event) events.push(...this.#event(session, event));
+      if (ping) session.ponged(ping);
+      if (usage) this.#usage.take(session.node, usage);
       if (datapath) await this.#nodes.reportDatapath(session.node, datapath);
       if (!status || (status.progress !== DONE && status.progress !== ERROR)) continue;
       const uuid = status.objectUuid ?? '';
+      const revision = Number(status.revision ?? 0);
       if (status.objectType === 'network') {
         networks.set(uuid, status);
-        if (status.progress === ERROR) session.failed(uuid, status.revision ?? 0);
-        else session.applied(uuid, status.revision ?? 0, this.#context.clock());
+        if (status.progress === ERROR) session.failed(uuid, revision);
+        else session.applied(uuid, revision, this.#context.clock());
         settled.push(uuid);
       } else if (status.objectType === 'interface') {
         interfaces.set(uuid, status);
       } else if (status.objectType === 'node' && status.progress === DONE) {
         const wasSynced = session.isSynced;
-        settled.push(...session.appliedAll(status.revision ?? 0));
+        settled.push(...session.appliedAll(revision));
         all ||= session.isSynced && !wasSynced;
       }
     }
@@ -57,6 +66,7 @@ export class Reports {
     await this.#context.events.write(events);
     await Promise.all([...networks].map(([uuid, status]) => this.#network(session, uuid, status)));
     await this.#interfaces(session, interfaces);
+    await this.#usage.tell();
     return all ? 'all' : settled;
   }
 

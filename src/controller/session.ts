@@ -1,4 +1,6 @@
 import { fistpath } from '#proto';
+import { Answers } from './answers.ts';
+import { Pings } from './pings.ts';
 
 /** The sending end of an agent's stream. */
 export interface Wire {
@@ -23,6 +25,10 @@ export class Session {
   /** When each network was first reported as there: seconds since the epoch. */
   readonly #ready = new Map<string, number>();
   readonly #snapshotRevision: number;
+  readonly #answers = new Answers();
+  readonly #pings = new Pings();
+  /** Of the newest message that was sent. */
+  #revision: number;
   #settings: Uint8Array;
   #synced = false;
   #blocked: boolean;
@@ -37,6 +43,7 @@ export class Session {
     this.node = node;
     this.#wire = wire;
     this.#snapshotRevision = revision;
+    this.#revision = revision;
     this.#settings = fistpath.NodeSettings.encode(snapshot.settings).finish();
     for (const network of snapshot.networks) {
       this.#sent.set(network.uuid, fistpath.NodeNetwork.encode(network).finish());
@@ -70,6 +77,7 @@ export class Session {
       if (this.#blocked) break;
       this.#pending.delete(uuid);
       this.#send(revision, uuid, desired(uuid));
+      this.#answers.sent(uuid, this.#awaited(uuid));
       flushed.push(uuid);
     }
     return flushed;
@@ -79,7 +87,7 @@ export class Session {
     const bytes = fistpath.NodeSettings.encode(settings).finish();
     if (Buffer.compare(bytes, this.#settings) === 0) return;
     this.#settings = bytes;
-    this.#wire.write({ revision, settings });
+    this.#write({ revision, settings });
   }
 
   /** The agent has the network, or is rid of it, as of a revision. */
@@ -87,11 +95,13 @@ export class Session {
     this.#failed.delete(uuid);
     if (!this.#ready.has(uuid) && this.#sent.has(uuid)) this.#ready.set(uuid, now);
     if (revision >= (this.#outstanding.get(uuid) ?? 0)) this.#outstanding.delete(uuid);
+    this.#answers.arrived(uuid, revision);
   }
 
   /** The agent could not apply the network as of a revision; what was sent since may do better. */
   failed(uuid: string, revision: number): void {
     if (revision >= (this.#outstanding.get(uuid) ?? 0)) this.#failed.add(uuid);
+    this.#answers.arrived(uuid, revision);
   }
 
   /** The agent has applied everything up to a revision, but for what failed. Returns the networks that this settles. */
@@ -101,6 +111,7 @@ export class Session {
       ([uuid, sent]) => sent <= revision && !this.#failed.has(uuid),
     );
     for (const [uuid] of settled) this.#outstanding.delete(uuid);
+    this.#answers.allArrived(revision);
     return settled.map(([uuid]) => uuid);
   }
 
@@ -115,8 +126,48 @@ export class Session {
     return this.#ready.get(uuid);
   }
 
+  /**
+   * Resolves once the agent has said of the network that it applied, or could not apply, what is to be sent or was
+   * sent by now; with false when it has not within `ms`. True when this session is over, too: nobody is there to ask.
+   */
+  async answered(uuid: string, ms: number): Promise<boolean> {
+    if (this.#pending.has(uuid)) return this.#answers.wait(uuid, undefined, ms);
+    const revision = this.#awaited(uuid);
+    return revision === undefined || this.#answers.wait(uuid, revision, ms);
+  }
+
+  /** Has the agent ping; RequestError 'not-ready' without an answer within `ms`, or when too many wait for theirs. */
+  async ping(network: string, address: string, ms: number): Promise<fistpath.IPingReply> {
+    return this.#pings.ask(ms, (id) =>
+      this.#write({ revision: this.#revision, ping: { id, network, address } }),
+    );
+  }
+
+  ponged(reply: fistpath.IPingReply): void {
+    this.#pings.arrived(reply);
+  }
+
   end(reason: string): void {
+    this.left();
     this.#wire.end(reason);
+  }
+
+  /** The stream is gone: nobody need wait for this agent. */
+  left(): void {
+    this.#answers.giveUp();
+    this.#pings.giveUp();
+  }
+
+  /** The revision at which an answer for the network is still to come. */
+  #awaited(uuid: string): number | undefined {
+    if (this.#failed.has(uuid)) return undefined;
+    return this.#outstanding.get(uuid) ?? (this.#synced ? undefined : this.#snapshotRevision);
+  }
+
+  /** False: the stream is full. A message's revision never goes back, and is never that of changes held back. */
+  #write(message: fistpath.IControllerMessage & { revision: number }): boolean {
+    this.#revision = message.revision;
+    return this.#wire.write(message);
   }
 
   #send(revision: number, uuid: string, network: fistpath.NodeNetwork | undefined): void {
@@ -126,11 +177,11 @@ export class Session {
       if (before === undefined) return;
       this.#sent.delete(uuid);
       this.#ready.delete(uuid);
-      this.#blocked = !this.#wire.write({ revision, removed: uuid });
+      this.#blocked = !this.#write({ revision, removed: uuid });
     } else {
       if (before && Buffer.compare(before, bytes) === 0) return;
       this.#sent.set(uuid, bytes);
-      this.#blocked = !this.#wire.write({ revision, network });
+      this.#blocked = !this.#write({ revision, network });
     }
     this.#outstanding.set(uuid, revision);
     this.#failed.delete(uuid);

@@ -1,12 +1,14 @@
 import type { fistpath } from '#proto';
 import type { RecordOf } from '../records/codec.ts';
+import { FLOATING } from '../records/keys.ts';
 import { isLive } from '../records/states.ts';
 import type { Cache, Change } from './cache.ts';
+import type { Context } from './context.ts';
 import { chooseRouter, desiredNetwork, type Placed } from './desired.ts';
 
 /** One network as it should be on each of its members, from the cached records. Empty: on no node. */
 export function viewNetwork(
-  cache: Cache,
+  { cache, dnsDomain }: Pick<Context, 'cache' | 'dnsDomain'>,
   uuid: string,
   router = findRouter(cache),
 ): Map<string, fistpath.NodeNetwork> {
@@ -15,10 +17,12 @@ export function viewNetwork(
   const placed: Placed[] = [];
   for (const record of cache.interfacesOf(uuid)) {
     if (!isLive(record)) continue;
-    const node = cache.get('node', cache.get('instance', record.instance)?.node ?? '');
-    if (node) placed.push({ interface: record, node });
+    const instance = cache.get('instance', record.instance);
+    const node = cache.get('node', instance?.node ?? '');
+    if (instance && node) placed.push({ interface: record, node, name: instance.name });
   }
-  return desiredNetwork({ network, placed, router });
+  const floating = cache.get('network', FLOATING);
+  return desiredNetwork({ network, placed, router, floating, dnsDomain });
 }
 
 export function findRouter(cache: Cache): fistpath.Node | undefined {

@@ -6,6 +6,8 @@ export const RECORDS = '/fistpath/1/records/';
 const EVENTS = '/fistpath/1/events/';
 /** The cluster's uuid, as text. */
 export const CLUSTER = '/fistpath/1/cluster';
+/** uuid and name of the floating network: the pool of outside addresses, vxid 0. */
+export const FLOATING = 'floating';
 
 export const TABLES = [
   'network',

@@ -10,6 +10,7 @@ export interface Netblock {
 
 const SMALLEST_PREFIX = 8;
 const LARGEST_PREFIX = 29;
+const SMALLEST_POOL = 30;
 /** Blocks in which no guest can have an address (RFC 6890, RFC 5771). */
 const UNUSABLE: [block: string, what: string][] = [
   ['0.0.0.0/8', '"this network"'],
@@ -40,13 +41,27 @@ export function formatAddress(address: number): string {
  * Throws RequestError 'malformed' that says which rule it breaks.
  */
 export function parseNetblock(text: string): Netblock {
-  const block = parseBlock(text);
+  const block = parseUsable(text);
   if (block.prefix > LARGEST_PREFIX) {
     throw malformed(
       text,
       `is too small: /${LARGEST_PREFIX} (6 addresses) is the smallest netblock of a network`,
     );
   }
+  return block;
+}
+
+/** The pool of floating addresses: the same, down to /30, which has one address beside the next hop. */
+export function parsePool(text: string): Netblock {
+  const block = parseUsable(text);
+  if (block.prefix > SMALLEST_POOL) {
+    throw malformed(text, `is too small: /${SMALLEST_POOL} is the smallest pool of floating addresses`);
+  }
+  return block;
+}
+
+function parseUsable(text: string): Netblock {
+  const block = parseBlock(text);
   if (block.prefix < SMALLEST_PREFIX) throw malformed(text, `is too big: /${SMALLEST_PREFIX} is the biggest`);
   for (const [other, what] of UNUSABLE) {
     if (overlaps(block, parseBlock(other))) throw malformed(text, `overlaps ${other}, which is ${what}`);

@@ -178,7 +178,8 @@ describe('controller: allocation', () => {
     await refuse({ macaddress: '02:00:00:aa:bb' }, 'malformed', /no MAC address/);
     await refuse({ macaddress: '01:00:00:aa:bb:cc' }, 'malformed', /multicast/);
     await refuse({ network_uuid: 'nowhere' }, 'not-found', /network "nowhere"/);
-    await refuse({ float: true }, 'malformed', /float/);
+    await refuse({ float: true }, 'conflict', /without provide_nat/);
+    await refuse({ float: true, address: 'none' }, 'malformed', /no IPv4 address/);
     const twice = [
       { network_uuid: uuid, address: '192.168.0.9' },
       { network_uuid: uuid, address: '192.168.0.9' },

@@ -33,6 +33,7 @@ const placements = fc.array(
 const place = (given: { node: number; state: fistpath.State }[]): Placed[] =>
   given.map(({ node, state }, index) => ({
     node: nodes[node]!,
+    name: `guest-${index}`,
     interface: fistpath.Interface.create({
       uuid: `if-${String(index).padStart(2, '0')}`,
       instance: `inst-${index}`,
@@ -41,6 +42,8 @@ const place = (given: { node: number; state: fistpath.State }[]): Placed[] =>
       state,
     }),
   }));
+
+const common = { floating: undefined, dnsDomain: 'internal' };
 
 describe('controller: desired state', () => {
   it('is a full mesh of the members without self, with every MAC behind its own node (property)', () => {
@@ -53,7 +56,7 @@ describe('controller: desired state', () => {
         );
         const members = new Set(live.map(({ node }) => node));
         if (router) members.add(router);
-        const desired = desiredNetwork({ network: make(), placed, router });
+        const desired = desiredNetwork({ network: make(), placed, router, ...common });
         assert.deepEqual([...desired.keys()].toSorted(), [...members].map(({ name }) => name).toSorted());
         for (const [name, network] of desired) {
           const self = nodes.find((node) => node.name === name)!;
@@ -91,7 +94,7 @@ describe('controller: desired state', () => {
           .toSorted((a, b) => a.key - b.key)
           .map(({ each }) => each);
         const encode = (list: Placed[]) =>
-          [...desiredNetwork({ network: make(), placed: list, router: nodes[0] })]
+          [...desiredNetwork({ network: make(), placed: list, router: nodes[0], ...common })]
             .map(([name, network]) => [
               name,
               Buffer.from(fistpath.NodeNetwork.encode(network).finish()).toString('hex'),
@@ -105,10 +108,10 @@ describe('controller: desired state', () => {
   it('is nothing for a dead network', () => {
     const placed = place([{ node: 1, state: CREATED }]);
     for (const state of [DELETE_WAIT, DELETED]) {
-      assert.equal(desiredNetwork({ network: make(state), placed, router: nodes[0] }).size, 0);
+      assert.equal(desiredNetwork({ network: make(state), placed, router: nodes[0], ...common }).size, 0);
     }
     assert.equal(
-      desiredNetwork({ network: make(ERROR), placed, router: nodes[0] }).size,
+      desiredNetwork({ network: make(ERROR), placed, router: nodes[0], ...common }).size,
       2,
       'an error is tried again',
     );

@@ -20,7 +20,7 @@ describe('controller: retention', () => {
   const open: { close(): void }[] = [];
 
   beforeEach(async () => {
-    scene = await openScene();
+    scene = await openScene({ floatingPool: null });
     const cache = new Cache();
     await cache.open(scene.store);
     const events = new Events(scene.store);
@@ -33,6 +33,7 @@ describe('controller: retention', () => {
       log: { info() {}, warn() {}, error() {} },
       nodeName: 'sf-1',
       floatingPool: undefined,
+      dnsDomain: 'internal',
       limits: OBJECT_LIMITS,
     };
     open.push(cache);

@@ -3,6 +3,7 @@ import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fistpath } from '#proto';
+import type { Patience } from '../../src/controller/agents.ts';
 import type { Chance, ObjectLimits } from '../../src/controller/context.ts';
 import { type OpenController, openController } from '../../src/controller/open.ts';
 import type { InstanceRequest, Operations } from '../../src/controller/operations.ts';
@@ -40,6 +41,7 @@ export interface SceneOptions {
   missingAfterSeconds?: number;
   chance?: Chance;
   limits?: Partial<ObjectLimits>;
+  patience?: Patience;
   /** Wraps the store that the controller gets. */
   wrap?: (store: Store) => Store;
 }
@@ -66,6 +68,7 @@ export async function openScene(options: SceneOptions = {}): Promise<Scene> {
         return now;
       },
       missingAfterSeconds: options.missingAfterSeconds ?? 3600,
+      patience: options.patience ?? { answerMs: 100, pingMs: 200 },
       ...(options.chance ? { chance: options.chance } : {}),
       ...(options.limits ? { limits: options.limits } : {}),
     });
