@@ -25,7 +25,8 @@ export class Pings {
     networks: ReadonlyMap<string, fistpath.INodeNetwork>,
   ): Promise<fistpath.IPingReply> {
     const { id } = request;
-    const [network = '', address = ''] = [request.network ?? '', request.address ?? ''];
+    const network = request.network ?? '';
+    const address = request.address ?? '';
     const refuse = (stderr: string) => ({ id, stdout: '', stderr: `${stderr}\n` });
     if (!isIPv4(address)) return refuse(`${JSON.stringify(address)} is not an IPv4 address`);
     if (!networks.get(network)?.router) return refuse(`the router of network ${network} is not on this node`);
