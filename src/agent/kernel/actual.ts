@@ -15,6 +15,7 @@ export interface ActualLink {
   master: string | null;
   /** Of a bridge port; true otherwise. */
   learning: boolean;
+  flood: boolean;
   /** Namespace that a veth's other end is in; null: this one, or one without a name. */
   peerNamespace: string | null;
   /** IFLA_INFO_DATA as `ip -d -j` prints it. */
@@ -34,21 +35,40 @@ export interface Fdb {
   bridge: Map<string, Map<string, BridgeEntry>>;
 }
 
-/** Elements of our nftables sets; null: the table is not there or not as we make it. */
+/** Elements of our nftables sets and maps, as text. */
 export type SetElements = Map<string, Set<string>>;
 
+export interface Table {
+  elements: SetElements;
+  /** Chains, rules and the forms of sets, as text that changes only with them. */
+  structure: string;
+}
+
+/** null: the table is not there or not as we make it. */
 export interface Guard {
   bridge: SetElements | null;
   ip: SetElements | null;
 }
 
-/** An address in a router's namespace. */
+/** A device in a router's namespace. */
 export interface InnerLink {
   mac: string;
   mtu: number;
   up: boolean;
   /** `address/prefix` */
   addresses: string[];
+}
+
+/** What was seen inside a router's namespace. */
+export interface InnerView {
+  links: Map<string, InnerLink>;
+  /** `destination next-hop device`, without next hop `destination device` */
+  routes: Set<string>;
+  /** Addresses that are answered for. */
+  proxies: Set<string>;
+  /** Path below /proc/sys/net → value. */
+  settings: Map<string, string>;
+  table: Table | null;
 }
 
 export interface Actual {
@@ -62,13 +82,17 @@ export interface Actual {
   /** Links that we were about to create when we last wrote: ours even without an alias. */
   pending: Set<string>;
   /** Router namespaces that were looked into, by name. */
-  inner: Map<string, Map<string, InnerLink>>;
+  inner: Map<string, InnerView>;
   /** Devices of ours on which IPv6 is on. */
   ipv6: Set<string>;
   /** The kernel has IPv6 at all. */
   hasIpv6: boolean;
   /** Switches of br_netfilter that are on, as paths. */
   bridgeNetfilter: string[];
+  /** Of the uplink, when it was needed to know: `address/prefix`. */
+  uplinkAddresses: string[];
+  /** The kernel can follow FTP. */
+  ftpHelper: boolean;
 }
 
 interface LinkJson {
@@ -113,6 +137,7 @@ export function parseLinks(
       group: link.group ?? 'default',
       master: link.master ?? null,
       learning: slave?.learning !== false,
+      flood: slave?.flood !== false,
       peerNamespace: namespaceOfId.get(link.link_netnsid ?? -1) ?? null,
       info: link.linkinfo?.info_data ?? {},
     });
@@ -180,6 +205,8 @@ interface NftJson {
   nftables: {
     table?: Record<string, unknown>;
     set?: { name: string; elem?: unknown[] };
+    map?: { name: string; elem?: [unknown, unknown][] };
+    'ct helper'?: Record<string, unknown>;
     chain?: Record<string, unknown>;
     rule?: Record<string, unknown>;
   }[];
@@ -194,16 +221,23 @@ function elementText(element: unknown): string {
   return String(element);
 }
 
-/** `nft -j list table`: elements of each set, and the structure (chains, rules) as text that changes only with it. */
-export function parseTable(json: string): { elements: SetElements; structure: string } {
+/** `nft -j list table` */
+export function parseTable(json: string): Table {
   const elements: SetElements = new Map();
   const structure: unknown[] = [];
-  for (const { table, set, chain, rule } of (JSON.parse(json) as NftJson).nftables) {
+  for (const { table, set, map, 'ct helper': helper, chain, rule } of (JSON.parse(json) as NftJson)
+    .nftables) {
     if (table) structure.push({ table: { ...table, handle: undefined } });
     if (set) {
       elements.set(set.name, new Set((set.elem ?? []).map(elementText)));
       structure.push({ set: { ...set, elem: undefined, handle: undefined } });
     }
+    if (map) {
+      const rows = (map.elem ?? []).map((row) => row.map(elementText).join(' : '));
+      elements.set(map.name, new Set(rows));
+      structure.push({ map: { ...map, elem: undefined, handle: undefined } });
+    }
+    if (helper) structure.push({ helper: { ...helper, handle: undefined } });
     if (chain) structure.push({ chain: { ...chain, handle: undefined } });
     if (rule) structure.push({ rule: { ...rule, handle: undefined } });
   }
@@ -220,8 +254,40 @@ interface AddressJson {
   addr_info?: { family: string; local: string; prefixlen: number }[];
 }
 
-/** `ip -n NAMESPACE -j addr` */
-export function parseInner(json: string): Map<string, InnerLink> {
+interface RouteJson {
+  dst: string;
+  gateway?: string;
+  dev?: string;
+}
+
+/** Separates the answers of look.ts. */
+export const NEXT = '====\n';
+
+/** What look.ts says. */
+export function parseView(text: string, hasTable: boolean): InnerView {
+  const [addresses = '', routes = '', proxies = '', settings = '', table = ''] = text.split(NEXT);
+  const pairs = settings.split('\n').filter(Boolean);
+  return {
+    links: parseInner(addresses),
+    routes: new Set(
+      parseArray<RouteJson>(routes).map(({ dst, gateway, dev }) =>
+        [dst, gateway, dev].filter((part) => part !== undefined).join(' '),
+      ),
+    ),
+    proxies: new Set(parseArray<{ dst: string }>(proxies).map(({ dst }) => dst)),
+    settings: new Map(pairs.map((pair) => pair.split(' ') as [string, string])),
+    table: hasTable ? parseTable(table) : null,
+  };
+}
+
+/** `ip -j addr`: every device's addresses, of both families. */
+export function parseAddresses(json: string): string[] {
+  return parseArray<AddressJson>(json).flatMap(({ addr_info: addresses = [] }) =>
+    addresses.map(({ local, prefixlen }) => `${local}/${prefixlen}`),
+  );
+}
+
+function parseInner(json: string): Map<string, InnerLink> {
   const links = new Map<string, InnerLink>();
   for (const link of parseArray<AddressJson>(json)) {
     const inet = (link.addr_info ?? []).filter((address) => address.family === 'inet');

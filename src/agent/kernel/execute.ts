@@ -3,19 +3,23 @@
  * number; so a failure is the affected network's alone, and its later operations are left out.
  */
 import { rmSync, writeFileSync } from 'node:fs';
+import { parseTable } from './actual.ts';
+import { NAMESPACES } from './look.ts';
 import type { Memory } from './memory.ts';
-import type { InnerSetup, Operation, Plan, Stage } from './operations.ts';
+import { structureDigest } from './nat-inner.ts';
+import type { Announcement, InnerSetup, Operation, Plan, Stage } from './operations.ts';
 import type { Run } from './run.ts';
 import { type Step, Steps } from './steps.ts';
 
 /** Namespaces that are set up at a time. */
 const PARALLEL = 4;
 
-/** $1 batch, $2 'router' or '', then the devices. */
+/** $1 batch, beside which lie the other files, where there is something for them; then the devices. */
 const INNER_SCRIPT = `
-batch=$1 router=$2; shift 2
-if [ -n "$router" ]; then
-	echo 1 > /proc/sys/net/ipv4/ip_forward || exit
+batch=$1; shift
+if [ -e "$batch.nft" ]; then nft -f "$batch.nft" || exit; fi
+if [ -e "$batch.settings" ]; then
+	while read -r path value; do echo "$value" > "/proc/sys/net/$path" || exit; done < "$batch.settings"
 	for off in /proc/sys/net/ipv6/conf/*/disable_ipv6; do [ ! -e "$off" ] || echo 1 > "$off" || exit; done
 fi
 for device; do
@@ -23,7 +27,27 @@ for device; do
 	[ ! -e "$off" ] || echo 1 > "$off" || exit
 	ethtool -K "$device" gro on || exit
 done
-exec ip -batch "$batch"`;
+if [ -e "$batch.gone" ]; then ip -force -batch "$batch.gone" 2> /dev/null; fi
+ip -batch "$batch" || exit
+if [ -e "$batch.stale" ]; then conntrack -R "$batch.stale" > /dev/null || exit; fi
+[ ! -e "$batch.learns" ] || exec nft -j list table ip fistpath`;
+
+/**
+ * $1 device, then addresses. Gratuitous ARP in both forms, since some listen to one only (RFC 5944, 4.6), and again
+ * a second later. Nobody waits for it, and it ends by itself.
+ */
+const ANNOUNCE_SCRIPT = `
+device=$1; shift
+exec < /dev/null > /dev/null 2>&1
+(
+	n=0
+	for address; do
+		arping -q -A -c 2 -w 3 -I "$device" "$address" &
+		arping -q -U -c 2 -w 3 -I "$device" "$address" &
+		n=$((n + 1))
+		[ $((n % 32)) != 0 ] || wait
+	done
+) &`;
 
 export interface Execution {
   /** Network → what failed. */
@@ -37,6 +61,9 @@ export interface Execution {
   /** Namespaces that are set up now. */
   inner: InnerSetup[];
 }
+
+/** What changes nothing but our memory. */
+const NOTES: ReadonlySet<Operation['tool']> = new Set(['pending', 'claim', 'release']);
 
 type LineTool = 'ip' | 'bridge' | 'nft';
 
@@ -74,7 +101,7 @@ export async function execute(plan: Plan, run: Run, memory: Memory): Promise<Exe
       return reason === undefined || excused(stage.name, operation, reason);
     });
     steps.add(done, started, (performance.now() - clock) / 1000);
-    commands += operations.filter(({ tool }) => !['pending', 'claim', 'release'].includes(tool)).length;
+    commands += operations.filter(({ tool }) => !NOTES.has(tool)).length;
   }
   return { errors, problems, failedStages, steps: steps.byNetwork(), commands, inner };
 
@@ -83,7 +110,7 @@ export async function execute(plan: Plan, run: Run, memory: Memory): Promise<Exe
     for (const operation of operations) {
       try {
         if (operation.tool === 'write') writeFileSync(operation.path, operation.text);
-        if (operation.tool === 'claim') memory.claim(operation.namespace, {});
+        if (operation.tool === 'claim') memory.claim(operation.namespace, operation.devices ?? {});
         if (operation.tool === 'release') memory.release(operation.namespace);
         if (operation.tool === 'pending') memory.setPending(operation.links);
       } catch (error) {
@@ -95,10 +122,10 @@ export async function execute(plan: Plan, run: Run, memory: Memory): Promise<Exe
       if (lines.length > 0)
         await executeLines(tool, name, lines as (Operation & { line: string })[], failures);
     }
-    const setups = operations.filter((operation) => operation.tool === 'inner');
+    const visits = operations.filter(({ tool }) => tool === 'inner' || tool === 'announce');
     const worker = async () => {
-      for (let operation = setups.pop(); operation; operation = setups.pop()) {
-        const reason = await enter((operation as { setup: InnerSetup }).setup);
+      for (let operation = visits.pop(); operation; operation = visits.pop()) {
+        const reason = await visit(operation);
         if (reason !== undefined) failures.set(operation, reason);
       }
     };
@@ -132,17 +159,54 @@ export async function execute(plan: Plan, run: Run, memory: Memory): Promise<Exe
   }
 
   /** What failed, or undefined. */
+  async function visit(operation: Operation): Promise<string | undefined> {
+    if (operation.tool === 'inner') return await enter(operation.setup);
+    return operation.tool === 'announce' ? await announce(operation) : undefined;
+  }
+
   async function enter(setup: InnerSetup): Promise<string | undefined> {
-    const file = memory.batchFile(`inside-${setup.namespace}`);
-    writeFileSync(file, setup.lines.map((line) => `${line}\n`).join(''));
-    // Not `ip netns exec`, which mounts another /sys (and so hides bpffs) for what it runs.
-    const args = [`--net=/run/netns/${setup.namespace}`, 'sh', '-c', INNER_SCRIPT, 'sh', file];
-    const { code, stderr } = await run('nsenter', [...args, setup.router ? 'router' : '', ...setup.devices]);
-    rmSync(file, { force: true });
-    if (code !== 0) return `set-up inside namespace ${setup.namespace} failed: ${stderr.trim()}`;
+    const { namespace, lines, nft, gone, stale, devices } = setup;
+    const file = memory.batchFile(`inside-${namespace}`);
+    const settings = setup.settings.map((pair) => pair.join(' '));
+    const learns = setup.learns === undefined ? [] : [setup.learns];
+    const files = Object.entries({
+      '': lines,
+      '.nft': nft,
+      '.settings': settings,
+      '.gone': gone,
+      '.stale': stale,
+      '.learns': learns,
+    });
+    for (const [suffix, texts] of files) {
+      if (texts.length > 0 || suffix === '')
+        writeFileSync(file + suffix, texts.map((text) => `${text}\n`).join(''));
+      // Left by a pass that was cut short.
+      else rmSync(file + suffix, { force: true });
+    }
+    const { code, stdout, stderr } = await run(
+      'nsenter',
+      enterArgs(namespace, INNER_SCRIPT, [file, ...devices]),
+    );
+    for (const [suffix] of files) rmSync(file + suffix, { force: true });
+    if (code !== 0) return `set-up inside namespace ${namespace} failed: ${stderr.trim()}`;
+    const learner = setup.ready[setup.learns ?? ''];
+    if (learner?.nat) learner.nat.structure = structureDigest(parseTable(stdout).structure);
     inner.push(setup);
     return undefined;
   }
+
+  async function announce({ namespace, device, addresses }: Announcement): Promise<string | undefined> {
+    const { code, stderr } = await run(
+      'nsenter',
+      enterArgs(namespace, ANNOUNCE_SCRIPT, [device, ...addresses]),
+    );
+    return code === 0 ? undefined : `announcement from namespace ${namespace} failed: ${stderr.trim()}`;
+  }
+}
+
+/** Not `ip netns exec`, which mounts another /sys (and so hides bpffs) for what it runs. */
+function enterArgs(namespace: string, script: string, words: readonly string[]): string[] {
+  return [`--net=${NAMESPACES}/${namespace}`, 'sh', '-c', script, 'sh', ...words];
 }
 
 /** What `-batch -force` says: messages of a line, then `Command failed FILE:LINE`. */

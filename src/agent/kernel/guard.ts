@@ -76,12 +76,13 @@ export interface Element {
 
 /** The elements that the guard of one network consists of. */
 export function guardElements(network: WantedNetwork): Record<Family, Element[]> {
-  const { uuid, vni, router } = network;
+  const { uuid, vni, router, routed } = network;
   const bridge: [string, string][] = [];
   for (const { ifname, mac, ipv4 } of network.ports) {
     bridge.push(['ports', ifname], ['macs', `${ifname} . ${mac}`]);
     // 0.0.0.0 for DHCP. An interface without IPv4 may send none.
     if (ipv4 !== '') bridge.push(['addresses', `${ifname} . ${ipv4}`], ['addresses', `${ifname} . 0.0.0.0`]);
+    for (const address of routed) bridge.push(['addresses', `${ifname} . ${address}`]);
   }
   if (router) {
     const { routerOuter } = networkNames(vni);

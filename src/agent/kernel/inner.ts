@@ -1,7 +1,9 @@
-/** What is needed inside namespaces, where the outside can't see: one process per namespace, once. */
-import type { Actual, InnerLink } from './actual.ts';
+/** What is needed inside namespaces, where the outside can't see: one process per namespace that changes. */
+import type { Actual, InnerLink, InnerView } from './actual.ts';
 import type { WantedLink } from './links.ts';
-import type { InnerSetup, InnerState, Operation } from './operations.ts';
+import { natChange } from './nat-inner.ts';
+import { REMOVE_NAT_LINES } from './nat-table.ts';
+import type { InnerSetup, InnerState, NatState, Operation } from './operations.ts';
 import type { InnerDevice } from './ports/port.ts';
 
 /** Changes exactly when the inner device has to be made again. */
@@ -23,51 +25,132 @@ function isReady(
   return up && mac === inner.mac && mtu === link.mtu && (!inner.address || addresses.includes(inner.address));
 }
 
+function deviceLines({ mtu, alias }: WantedLink, { device, mac, address, also }: InnerDevice): string[] {
+  return [
+    `link set dev ${device} address ${mac} mtu ${mtu} alias ${alias}`,
+    ...(address ? [`addr replace ${address} brd + dev ${device}`] : []),
+    ...(also ? [also] : []),
+    `link set dev ${device} up`,
+  ];
+}
+
+interface Gathered {
+  setup: InnerSetup;
+  networks: Set<string>;
+  steps: Set<string>;
+}
+
+export interface InnerPlan {
+  /** To be remembered before anything is changed. */
+  begin: Operation[];
+  inside: Operation[];
+  /** When the devices outside are up. */
+  announce: Operation[];
+}
+
 export function innerOperations(
   links: ReadonlyMap<string, WantedLink>,
   actual: Actual,
   created: ReadonlySet<string>,
-): Operation[] {
-  const setups = new Map<string, { setup: InnerSetup; networks: Set<string>; step: string | undefined }>();
-  for (const link of links.values()) {
-    const { inner } = link;
-    if (inner === null) continue;
-    const ifindex = created.has(link.name) ? undefined : actual.links.get(link.name)?.ifindex;
-    const looked = actual.inner.get(inner.namespace)?.get(inner.device);
-    const done = created.has(link.name) ? undefined : actual.claims.get(inner.namespace)?.[link.name];
-    if (isReady(link, inner, ifindex, done, looked)) continue;
-
-    const router = inner.namespace === link.network;
-    let entry = setups.get(inner.namespace);
+): InnerPlan {
+  const plan: InnerPlan = { begin: [], inside: [], announce: [] };
+  const setups = new Map<string, Gathered>();
+  const gather = (namespace: string, network: string): Gathered => {
+    let entry = setups.get(namespace);
     if (entry === undefined) {
-      const setup = {
-        namespace: inner.namespace,
-        router,
+      const setup: InnerSetup = {
+        namespace,
         devices: [],
+        settings: [],
+        nft: [],
+        gone: [],
         lines: ['link set dev lo up'],
+        stale: [],
         ready: {},
       };
-      const step = router ? `${created.has(link.name) ? 'create' : 'repair'} ${link.what}` : undefined;
-      entry = { setup, networks: new Set(), step };
-      setups.set(inner.namespace, entry);
+      entry = { setup, networks: new Set(), steps: new Set() };
+      setups.set(namespace, entry);
     }
-    entry.networks.add(link.network);
-    entry.setup.devices.push(inner.device);
-    entry.setup.lines.push(
-      `link set dev ${inner.device} address ${inner.mac} mtu ${link.mtu} alias ${link.alias}`,
-      ...(inner.address ? [`addr replace ${inner.address} brd + dev ${inner.device}`] : []),
-      ...(inner.also ? [inner.also] : []),
-      `link set dev ${inner.device} up`,
-    );
-    // The index is known when the device exists; the executor fills it in.
-    entry.setup.ready[link.name] = { ifindex: ifindex ?? 0, identity: identityOf(inner), mtu: link.mtu };
+    entry.networks.add(network);
+    return entry;
+  };
+
+  for (const link of links.values()) {
+    const { inner, namespace } = link;
+    if (namespace === null) continue;
+    const claim = actual.claims.get(namespace);
+    const done = claim?.[link.name];
+    if (inner === null) {
+      // NAT was switched off: the outside end is made again, and what it did is forgotten.
+      if (done?.nat === undefined) continue;
+      const { setup, steps } = gather(namespace, link.network);
+      setup.nft.push(...REMOVE_NAT_LINES);
+      setup.stale.push('-F');
+      setup.ready[link.name] = null;
+      steps.add('delete nat');
+      continue;
+    }
+    const ifindex = created.has(link.name) ? undefined : actual.links.get(link.name)?.ifindex;
+    const view = actual.inner.get(namespace);
+    const looked = view?.links.get(inner.device);
+    const ready =
+      ifindex !== undefined && isReady(link, inner, ifindex, done, looked) && settingsAreRight(inner, view);
+    // Routes go with devices: when one side was not ready, the other's are made again.
+    const fresh = !ready || setups.has(namespace);
+    const change = inner.nat ? natChange(inner.nat, actual.ftpHelper, done?.nat, view, fresh) : null;
+    if (ready && change === null) continue;
+
+    const { setup, steps } = gather(namespace, link.network);
+    // The index is known when the device exists; the kernel fallback fills it in.
+    const state = { ifindex: ifindex ?? 0, identity: identityOf(inner), mtu: link.mtu };
+    setup.ready[link.name] = state;
+    if (!ready) {
+      setup.devices.push(inner.device);
+      setup.settings = inner.settings ?? [];
+      setup.lines.push(...deviceLines(link, inner));
+      if (namespace === link.network)
+        steps.add(`${created.has(link.name) ? 'create' : 'repair'} ${link.what}`);
+    }
+    if (change === null) continue;
+    const { nft, gone, lines, stale, replaced, begun, record } = change;
+    plan.begin.push({
+      tool: 'claim',
+      namespace,
+      devices: { ...claim, [link.name]: { ...state, ...done, nat: begun } },
+      networks: [link.network],
+    });
+    setup.nft.push(...nft);
+    setup.gone.push(...gone);
+    setup.lines.push(...lines);
+    setup.stale.push(...stale);
+    if (replaced) setup.learns = link.name;
+    setup.ready[link.name] = { ...state, nat: { structure: done?.nat?.structure ?? '', records: [record] } };
+    for (const step of natSteps(done?.nat, replaced)) steps.add(step);
+    if (change.announce.length > 0) {
+      const { device } = inner;
+      plan.announce.push({
+        tool: 'announce',
+        namespace,
+        device,
+        addresses: change.announce,
+        networks: [link.network],
+      });
+    }
   }
-  return [...setups.values()].map(
-    ({ setup, networks, step }): Operation => ({
-      tool: 'inner',
-      setup,
-      networks: [...networks],
-      ...(step && { step }),
-    }),
+  for (const { setup, networks, steps } of setups.values()) {
+    plan.inside.push({ tool: 'inner', setup, networks: [...networks], steps: [...steps] });
+  }
+  return plan;
+}
+
+function settingsAreRight({ settings = [] }: InnerDevice, view: InnerView | undefined): boolean {
+  // Those of conntrack are not there before it is needed.
+  return (
+    view === undefined || settings.every(([path, value]) => (view.settings.get(path) ?? value) === value)
   );
+}
+
+function natSteps(state: NatState | undefined, replaced: boolean): string[] {
+  if (state === undefined) return ['enable virtual routing', 'enable nat'];
+  return [replaced ? 'repair nat' : 'update nat'];
 }

@@ -10,11 +10,14 @@ import type { Actual, ActualLink } from './actual.ts';
 import { type WantedNetwork, wantedState } from './desired.ts';
 import { type Execution, execute } from './execute.ts';
 import { type LinkConfig, portKinds } from './links.ts';
+import { NAMESPACES } from './look.ts';
 import { Memory } from './memory.ts';
-import { EGRESS, macText, networkNames, networkOfAlias } from './names.ts';
+import { EGRESS, macBytes, macText, networkNames, networkOfAlias } from './names.ts';
+import type { InnerState } from './operations.ts';
 import { plan } from './plan.ts';
-import { NAMESPACES, readActual, readLinks, rememberTables } from './read.ts';
+import { readActual, readLinks, rememberTables } from './read.ts';
 import { type Run, runTool } from './run.ts';
+import { routerSettings } from './settings.ts';
 import type { Step } from './steps.ts';
 
 export type { Step } from './steps.ts';
@@ -99,6 +102,7 @@ export class KernelFallback {
   readonly #memory: Memory;
   #processes = 0;
   #turn = 0;
+  #ftpHelper: boolean | undefined;
   #queue: Promise<unknown> = Promise.resolve();
 
   constructor(config: KernelConfig, run: Run = runTool) {
@@ -131,7 +135,11 @@ export class KernelFallback {
   ): Promise<ApplyResult> {
     this.#processes = 0;
     const { underlay } = this.#config;
-    const actual = await readActual(this.#run, this.#memory, scope ? [] : this.#nextRouters(desired));
+    const translates = [...desired.values()].some(({ router }) => router?.nat);
+    const uplink = translates ? this.#config.uplink : null;
+    const inside = scope ? new Map<string, string[]>() : this.#nextRouters(desired);
+    const actual = await readActual(this.#run, this.#memory, { inside, uplink, ftpHelper: this.#ftpHelper });
+    if (uplink) this.#ftpHelper = actual.ftpHelper;
     const device = actual.links.get(underlay.device);
     if (!device)
       throw new Error(
@@ -169,11 +177,18 @@ export class KernelFallback {
     return { networks, problems, commands, processes: this.#processes };
   }
 
-  #nextRouters(desired: ReadonlyMap<string, fistpath.INodeNetwork>): string[] {
-    const routers = [...desired].filter(([, network]) => network.router).map(([uuid]) => uuid);
+  /** Router → settings to look at. */
+  #nextRouters(desired: ReadonlyMap<string, fistpath.INodeNetwork>): Map<string, string[]> {
+    const routers = [...desired].filter(([, network]) => network.router);
     const start = this.#turn % Math.max(routers.length, 1);
     this.#turn = start + LOOK_INTO;
-    return [...routers, ...routers].slice(start, start + Math.min(LOOK_INTO, routers.length));
+    const turn = [...routers, ...routers].slice(start, start + Math.min(LOOK_INTO, routers.length));
+    return new Map(
+      turn.map(([uuid, { vni, router }]) => [
+        uuid,
+        routerSettings(networkNames(vni ?? 0), Boolean(router?.nat)).map(([path]) => path),
+      ]),
+    );
   }
 
   async #remember(
@@ -185,11 +200,13 @@ export class KernelFallback {
     if (replaced && !execution.failedStages.has('guard')) await rememberTables(this.#run, this.#memory);
     const claims = this.#memory.claims();
     for (const { namespace, ready } of execution.inner) {
-      const states = { ...claims.get(namespace), ...ready };
-      for (const [name, state] of Object.entries(states)) {
+      // A router that failed later on is set up again, announcements and all.
+      if (execution.errors.has(namespace)) continue;
+      const states: Record<string, InnerState> = {};
+      for (const [name, state] of Object.entries({ ...claims.get(namespace), ...ready })) {
         const ifindex = links.get(name)?.ifindex;
-        if (ifindex === undefined) delete states[name];
-        else if (name in ready) states[name] = { ...state, ifindex };
+        if (state === null || ifindex === undefined) continue;
+        states[name] = name in ready ? { ...state, ifindex } : state;
       }
       this.#memory.claim(namespace, states);
     }
@@ -222,17 +239,18 @@ export class KernelFallback {
   #natDevices(network: WantedNetwork, links: ReadonlyMap<string, ActualLink>): NatDevices | null {
     const { uuid, vni, router } = network;
     const { uplink } = this.#config;
-    const device = links.get(uplink?.device ?? '');
-    const bridge = links.get(uplink?.bridge ?? '');
-    if (!router?.nat || !device || !bridge) return null;
+    if (!router?.nat || !uplink) return null;
+    const device = links.get(uplink.device);
+    const bridge = links.get(uplink.bridge);
+    if (!device || !bridge) return null;
     const { routerInner, physicalInner } = networkNames(vni);
     return {
       namespace: `${NAMESPACES}/${uuid}`,
-      ...{ vethInner: routerInner, insideMac: router.nat.insideMac },
-      ...{ physicalInner, outsideMac: router.nat.outsideMac },
+      ...{ vethInner: routerInner, insideMac: macBytes(router.mac) },
+      ...{ physicalInner, outsideMac: macBytes(router.nat.outside) },
       egressIfindex: networkOfAlias(bridge.alias) === EGRESS ? device.ifindex : bridge.ifindex,
       uplinkMtu: device.mtu,
-      bridgeMac: Uint8Array.from(bridge.mac.split(':'), (byte) => Number.parseInt(byte, 16)),
+      bridgeMac: macBytes(bridge.mac),
     };
   }
 }

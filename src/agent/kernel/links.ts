@@ -5,6 +5,7 @@ import { aliasOf, networkNames } from './names.ts';
 import { netnsPort } from './ports/netns.ts';
 import type { InnerDevice, PortKind } from './ports/port.ts';
 import { tapPort } from './ports/tap.ts';
+import { routerSettings } from './settings.ts';
 
 export type PortKindName = 'tap' | 'netns';
 export const portKinds: Record<PortKindName, PortKind> = { tap: tapPort, netns: netnsPort };
@@ -20,10 +21,14 @@ export interface LinkConfig {
 export interface WantedLink {
   name: string;
   network: string;
+  /** Networks that need it, when that is not its own alone. */
+  users?: string[];
   alias: string;
   mtu: number;
   /** Bridge that it is a port of. */
   master: string | null;
+  /** Its bridge sends it nothing but what is known to be behind it, and broadcasts. */
+  quiet?: true;
   /** null: whoever uses it decides. */
   up: true | null;
   /** What the events call it. */
@@ -49,8 +54,15 @@ const BRIDGE_SETTINGS: [string, number][] = [
   ['ageing_time', 30_000],
 ];
 
-/** In the order in which the events of the July 2020 release name them. */
-export function wantedLinks(network: WantedNetwork, config: LinkConfig): WantedLink[] {
+/**
+ * In the order in which the events of the July 2020 release name them.
+ * @param egress where NAT leads; null: nowhere for now, and the physical veth of a network with NAT is not among them
+ */
+export function wantedLinks(
+  network: WantedNetwork,
+  config: LinkConfig,
+  egress: { bridge: string; mtu: number } | null,
+): WantedLink[] {
   const { uuid, vni, mtu, router } = network;
   const names = networkNames(vni);
   const base = { network: uuid, mtu, namespace: null, inner: null, up: true as const, correct: () => null };
@@ -102,46 +114,51 @@ export function wantedLinks(network: WantedNetwork, config: LinkConfig): WantedL
   const veth = (
     outer: string,
     inner: string,
+    size: number,
     mac: string | null,
-  ): Pick<WantedLink, 'create' | 'mismatch'> => ({
+  ): Pick<WantedLink, 'name' | 'alias' | 'mtu' | 'namespace' | 'create' | 'mismatch'> => ({
+    ...{ name: outer, alias: aliasOf(uuid), mtu: size, namespace: uuid },
     create:
-      `link add name ${outer} mtu ${mtu} type veth ` +
-      `peer name ${inner} netns ${uuid} ${mac === null ? '' : `address ${mac} `}mtu ${mtu}`,
+      `link add name ${outer} mtu ${size} type veth ` +
+      `peer name ${inner} netns ${uuid} ${mac === null ? '' : `address ${mac} `}mtu ${size}`,
     mismatch({ kind, peerNamespace }) {
       if (kind !== 'veth') return 'it is no veth';
       return peerNamespace === uuid ? null : 'its other end is elsewhere';
     },
   });
-  const routerLinks: WantedLink[] = router
-    ? [
-        {
-          ...base,
-          ...veth(names.routerOuter, names.routerInner, router.mac),
-          name: names.routerOuter,
-          alias: aliasOf(uuid),
-          master: names.bridge,
-          what: 'router veth',
-          namespace: uuid,
-          inner: {
-            namespace: uuid,
-            device: names.routerInner,
-            mac: router.mac,
-            address: `${router.address}/${network.prefix}`,
-            also: `link set dev ${names.physicalInner} mtu ${mtu}`,
-          },
+  const routerLinks: WantedLink[] = [];
+  if (router) {
+    const { routerOuter, routerInner, physicalOuter, physicalInner } = names;
+    const settings = routerSettings(names, router.nat !== null);
+    const nat = router.nat;
+    routerLinks.push({
+      ...base,
+      ...veth(routerOuter, routerInner, mtu, router.mac),
+      master: names.bridge,
+      what: 'router veth',
+      inner: {
+        ...{ namespace: uuid, device: routerInner, mac: router.mac, settings },
+        address: `${router.address}/${network.prefix}`,
+        ...(nat === null && { also: `link set dev ${physicalInner} mtu ${mtu}` }),
+      },
+    });
+    if (nat === null) {
+      const physical = { ...base, ...veth(physicalOuter, physicalInner, mtu, null), what: 'physical veth' };
+      routerLinks.push({ ...physical, master: null, up: null });
+    } else if (egress !== null) {
+      routerLinks.push({
+        ...base,
+        ...veth(physicalOuter, physicalInner, egress.mtu, nat.outside),
+        master: egress.bridge,
+        quiet: true,
+        what: 'physical veth',
+        inner: {
+          ...{ namespace: uuid, device: physicalInner, mac: nat.outside, settings },
+          ...{ address: null, nat: { ...nat, names } },
         },
-        {
-          ...base,
-          ...veth(names.physicalOuter, names.physicalInner, null),
-          name: names.physicalOuter,
-          alias: aliasOf(uuid),
-          master: null,
-          up: null,
-          what: 'physical veth',
-          namespace: uuid,
-        },
-      ]
-    : [];
+      });
+    }
+  }
 
   const kind = portKinds[config.portKind];
   const ports = network.ports.map((port): WantedLink => {

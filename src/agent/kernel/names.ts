@@ -55,3 +55,7 @@ export function macText(mac: Uint8Array): string {
     .toString('hex')
     .replace(/..(?!$)/g, '$&:');
 }
+
+export function macBytes(text: string): Uint8Array {
+  return Uint8Array.from(text.split(':'), (byte) => Number.parseInt(byte, 16));
+}

@@ -6,10 +6,11 @@
  */
 import { type Actual, type ActualLink, valueAt } from './actual.ts';
 import type { Wanted, WantedNetwork } from './desired.ts';
+import { egressForwarding, egressOf } from './egress.ts';
 import { forwardingOperations, forwardingWithout } from './forwarding.ts';
 import { identityOf, innerOperations } from './inner.ts';
 import { type LinkConfig, type WantedLink, wantedLinks } from './links.ts';
-import { networkOfAlias } from './names.ts';
+import { EGRESS, networkNames, networkOfAlias } from './names.ts';
 import type { Operation, Plan } from './operations.ts';
 import { ownerOf } from './owner.ts';
 import { guardOperations } from './plan-guard.ts';
@@ -27,22 +28,36 @@ export interface Scope {
 
 export function plan(wanted: Wanted, actual: Actual, scope: Scope, config: LinkConfig): Plan {
   const errors = new Map(wanted.errors);
+  /** What keeps a network from being all that it should be; the rest of it is built. */
+  const shortcomings = new Map<string, string>();
   const buildable: WantedNetwork[] = [];
   const links = new Map<string, WantedLink>();
+  const kept = new Set<string>();
   const namespaces = new Set(wanted.badNamespaces);
+  const egress = wanted.translated.size > 0 ? egressOf(wanted, actual, config) : null;
+  const outside = typeof egress === 'string' ? null : egress;
+  if (outside?.link) links.set(outside.link.name, outside.link);
   for (const network of wanted.networks.values()) {
-    const own = wantedLinks(network, config);
+    const own = wantedLinks(network, config, outside);
     for (const { namespace } of own) if (namespace !== null) namespaces.add(namespace);
     const error = foreignObject(own, actual);
     if (error !== undefined) {
       errors.set(network.uuid, `network ${network.uuid} can't be built: ${error}`);
       continue;
     }
+    if (network.router?.nat && typeof egress === 'string') {
+      shortcomings.set(network.uuid, `network ${network.uuid} can't reach the outside: ${egress}`);
+      kept.add(networkNames(network.vni).physicalOuter);
+    }
     buildable.push(network);
     if (scope.has(network.uuid)) for (const link of own) links.set(link.name, link);
   }
+  // Whoever needs the egress bridge, even if it can't be had now: what there is of it stays.
+  const uses = (owner: string) =>
+    owner === EGRESS ? wanted.translated.size > 0 && outside === null : errors.has(owner);
+  const covers = (owner: string) => owner === EGRESS || scope.has(owner);
 
-  const removal = planRemoval(links, actual, scope, errors);
+  const removal = planRemoval(links, actual, covers, (name, owner) => uses(owner) || kept.has(name));
   const creation = planLinks(links, actual, removal.gone);
   const places = planNamespaces(links, namespaces, actual, scope, removal.gone);
   const guard = guardOperations(buildable, errors, actual, config.vxlanPort);
@@ -51,24 +66,29 @@ export function plan(wanted: Wanted, actual: Actual, scope: Scope, config: LinkC
     actual.fdb,
     new Set([...removal.gone, ...creation.created, ...creation.joined]),
   );
-  const forwarding = buildable
-    .filter(({ uuid }) => scope.has(uuid))
-    .flatMap((network) => forwardingOperations(network, fdb));
+  const inScope = buildable.filter(({ uuid }) => scope.has(uuid));
+  const forwarding = inScope.flatMap((network) => forwardingOperations(network, fdb));
+  if (outside) forwarding.push(...egressForwarding(inScope, outside.bridge, fdb));
+  const inner = innerOperations(links, actual, creation.created);
 
   const stages = [
-    { name: 'claim', operations: [...places.claim, ...creation.claim] },
+    { name: 'claim', operations: [...places.claim, ...creation.claim, ...inner.begin] },
     { name: 'guard', operations: guard.before },
-    { name: 'build', operations: [...removal.operations, ...places.build, ...creation.build] },
+    {
+      name: 'build',
+      operations: [...removal.operations, ...places.build, ...creation.build, ...(outside?.operations ?? [])],
+    },
     { name: 'settle', operations: settings(links, actual, creation.created) },
     { name: 'forward', operations: forwarding },
-    { name: 'inside', operations: innerOperations(links, actual, creation.created) },
+    { name: 'inside', operations: inner.inside },
     { name: 'up', operations: creation.up },
+    { name: 'announce', operations: inner.announce },
     { name: 'retire', operations: guard.after },
     { name: 'release', operations: [...places.release, ...creation.release] },
   ];
   return {
     stages: stages.filter(({ operations }) => operations.length > 0),
-    errors: new Map([...errors].filter(([uuid]) => scope.has(uuid))),
+    errors: new Map([...shortcomings, ...errors].filter(([uuid]) => scope.has(uuid))),
   };
 }
 
@@ -92,11 +112,11 @@ function mustReplace(link: WantedLink, found: ActualLink, actual: Actual): boole
   if (owner !== '' && found.alias !== link.alias) return true;
   if (link.mismatch(found) !== null) return true;
   if (link.namespace !== null && actual.namespaces.broken.has(link.namespace)) return true;
-  if (link.inner === null) return false;
-  const { namespace, device } = link.inner;
-  const looked = actual.inner.get(namespace);
-  if (looked && !looked.has(device)) return true;
-  const done = actual.claims.get(namespace)?.[link.name];
+  const done = actual.claims.get(link.namespace ?? '')?.[link.name];
+  // The outside end of a router that did NAT, and is to do none.
+  if (link.inner === null) return done?.nat !== undefined && done.ifindex === found.ifindex;
+  const view = actual.inner.get(link.inner.namespace);
+  if (view && !view.links.has(link.inner.device)) return true;
   return done !== undefined && done.ifindex === found.ifindex && done.identity !== identityOf(link.inner);
 }
 
@@ -108,8 +128,8 @@ interface Removal {
 function planRemoval(
   links: ReadonlyMap<string, WantedLink>,
   actual: Actual,
-  scope: Scope,
-  errors: ReadonlyMap<string, string>,
+  covers: (owner: string) => boolean,
+  keeps: (name: string, owner: string) => boolean,
 ): Removal {
   const victims: { name: string; operation: Operation }[] = [];
   for (const found of actual.links.values()) {
@@ -117,8 +137,9 @@ function planRemoval(
     if (owner === undefined) continue;
     const link = links.get(found.name);
     // A bad or blocked network keeps what it has, and nothing of another network goes in a partial pass.
-    if (link ? !mustReplace(link, found, actual) : !scope.has(owner) || errors.has(owner)) continue;
-    const networks = [...new Set([owner, link?.network ?? ''])].filter((uuid) => uuid !== '');
+    if (link ? !mustReplace(link, found, actual) : !covers(owner) || keeps(found.name, owner)) continue;
+    const users = link?.users ?? [owner, link?.network ?? ''];
+    const networks = [...new Set(users)].filter((uuid) => uuid !== '' && uuid !== EGRESS);
     const what = whatOf(found.name);
     const step =
       owner === '' ? {} : { step: `delete ${what}`, ...(what === 'port' && { stepMessage: found.name }) };
@@ -164,7 +185,7 @@ function planRemoval(
 /** What the events call a device. */
 function whatOf(name: string): string {
   if (name.startsWith('vxlan-')) return 'vxlan interface';
-  if (name.startsWith('br-')) return 'vxlan bridge';
+  if (name.startsWith('br-vxlan-')) return 'vxlan bridge';
   if (name.startsWith('veth-')) return 'router veth';
   return name.startsWith('phy-') ? 'physical veth' : 'port';
 }
@@ -191,7 +212,7 @@ function planLinks(
   const up: Operation[] = [];
   for (const link of links.values()) {
     const found = gone.has(link.name) ? undefined : actual.links.get(link.name);
-    const networks = [link.network];
+    const networks = link.users ?? [link.network];
     const step = {
       step: `${found ? 'repair' : 'create'} ${link.what}`,
       ...(link.what === 'port' && { stepMessage: link.name }),
@@ -218,6 +239,9 @@ function planLinks(
     if (link.master !== null && (joined.has(link.name) || found?.learning)) {
       set(`link set dev ${link.name} type bridge_slave learning off`);
     }
+    if (link.quiet && (joined.has(link.name) || found?.flood)) {
+      set(`link set dev ${link.name} type bridge_slave flood off mcast_flood off`);
+    }
     const correction = found ? link.correct(found) : null;
     if (correction !== null) set(correction);
     if (link.up && !found?.up)
@@ -243,13 +267,13 @@ function settings(
   created: ReadonlySet<string>,
 ): Operation[] {
   const operations: Operation[] = [];
-  for (const { name, network } of links.values()) {
+  for (const { name, network, users = [network] } of links.values()) {
     if (actual.hasIpv6 && (created.has(name) || actual.ipv6.has(name))) {
       const path = `/proc/sys/net/ipv6/conf/${name}/disable_ipv6`;
-      operations.push({ tool: 'write', path, text: '1', networks: [network] });
+      operations.push({ tool: 'write', path, text: '1', networks: users });
     }
   }
-  const all = [...new Set([...links.values()].map(({ network }) => network))];
+  const all = [...new Set([...links.values()].flatMap(({ network, users }) => users ?? network))];
   // Filtering of bridged frames by iptables costs the kernel path a quarter; other networks' rules are not for ours.
   for (const path of all.length > 0 ? actual.bridgeNetfilter : []) {
     operations.push({ tool: 'write', path, text: '0', networks: all });

@@ -2,23 +2,23 @@
  * Reads what this node has, by a number of processes that does not depend on how much there is. A tool that fails
  * is an error, never an empty table: from that everything would look deleted.
  */
-import { readdirSync, readFileSync, statSync } from 'node:fs';
+import { readdirSync, readFileSync, statSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import {
   type Actual,
   type ActualLink,
+  parseAddresses,
   parseFdb,
-  parseInner,
   parseLinks,
   parseNamespaceIds,
   parseTable,
 } from './actual.ts';
 import type { Family } from './guard.ts';
+import { lookInto, NAMESPACES } from './look.ts';
 import type { Memory } from './memory.ts';
 import { ownerOf } from './owner.ts';
 import type { Run } from './run.ts';
 
-export const NAMESPACES = '/run/netns';
 const BRIDGE_NETFILTER = ['iptables', 'ip6tables', 'arptables'].map(
   (what) => `/proc/sys/net/bridge/bridge-nf-call-${what}`,
 );
@@ -80,22 +80,45 @@ export async function rememberTables(run: Run, memory: Memory): Promise<void> {
   if (ip && bridge) memory.rememberGuard({ ip: ip.structure, bridge: bridge.structure });
 }
 
-/** @param lookInto router namespaces to look into, by one process each */
-export async function readActual(run: Run, memory: Memory, lookInto: readonly string[]): Promise<Actual> {
+/** Tries whether the kernel can follow FTP: by a check of rules, which changes nothing. */
+async function hasFtpHelper(run: Run, memory: Memory): Promise<boolean> {
+  const file = memory.batchFile('probe.nft');
+  writeFileSync(file, 'table ip fistpath_probe { ct helper ftp { type "ftp" protocol tcp; l3proto ip; } }\n');
+  const { code } = await run('nft', ['-c', '-f', file]);
+  return code === 0;
+}
+
+export interface Question {
+  /** Router namespaces to look into, by one process each; with the settings to look at. */
+  inside: ReadonlyMap<string, readonly string[]>;
+  /** The uplink and the egress bridge, when they are needed. */
+  uplink: { device: string; bridge: string } | null;
+  /** What was found out before, if it was. */
+  ftpHelper: boolean | undefined;
+}
+
+async function readAddresses(run: Run, device: string): Promise<string[]> {
+  // Without IPv6's own of the link, which every device has.
+  return parseAddresses(await output(run, 'ip', '-j', 'addr', 'show', 'dev', device, 'scope', 'global'));
+}
+
+export async function readActual(run: Run, memory: Memory, question: Question): Promise<Actual> {
+  const { inside, uplink } = question;
   const claims = memory.claims();
   const namespaces = namespaceFiles();
-  const visible = lookInto.filter(
-    (name) => claims.has(name) && namespaces.present.has(name) && !namespaces.broken.has(name),
+  const visible = [...inside].filter(
+    ([name]) => claims.has(name) && namespaces.present.has(name) && !namespaces.broken.has(name),
   );
   const [links, fdb, ip, bridge, ...inner] = await Promise.all([
     readLinks(run),
     output(run, 'bridge', '-j', 'fdb', 'show').then(parseFdb),
     readTable(run, 'ip'),
     readTable(run, 'bridge'),
-    ...visible.map(
-      async (name) => [name, parseInner(await output(run, 'ip', '-n', name, '-j', 'addr', 'show'))] as const,
-    ),
+    ...visible.map(async ([name, settings]) => [name, await lookInto(run, name, settings)] as const),
   ]);
+  // A port of a bridge has none that count.
+  const free = uplink !== null && links.get(uplink.device)?.master === null;
+  const uplinkAddresses = free ? await readAddresses(run, uplink.device) : [];
   const pending = memory.pending();
   const ours = [...links.values()].filter((link) => ownerOf(link, pending) !== undefined);
   const setting = (name: string) => `/proc/sys/net/ipv6/conf/${name}/disable_ipv6`;
@@ -113,5 +136,7 @@ export async function readActual(run: Run, memory: Memory, lookInto: readonly st
     ipv6: new Set(ours.filter(({ name }) => settingIs(setting(name), '0')).map(({ name }) => name)),
     hasIpv6: settingIs(setting('all'), '0') || settingIs(setting('all'), '1'),
     bridgeNetfilter: BRIDGE_NETFILTER.filter((path) => settingIs(path, '1')),
+    uplinkAddresses,
+    ftpHelper: question.ftpHelper ?? (uplink !== null && (await hasFtpHelper(run, memory))),
   };
 }

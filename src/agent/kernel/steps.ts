@@ -17,6 +17,8 @@ const ORDER = [
   'create netns',
   'create router veth',
   'create physical veth',
+  'enable virtual routing',
+  'enable nat',
   'add mesh elements',
 ];
 
@@ -34,10 +36,10 @@ export class Steps {
    * @param duration of the stage, seconds
    */
   add(operations: readonly Operation[], started: number, duration: number): void {
-    for (const { networks, step, stepMessage, mesh } of operations) {
+    for (const { networks, step, steps = [], stepMessage, mesh } of operations) {
       for (const network of networks) {
-        if (step !== undefined) {
-          const entry = this.#entry(network, step, stepMessage ?? '', started);
+        for (const name of step === undefined ? steps : [step, ...steps]) {
+          const entry = this.#entry(network, name, stepMessage ?? '', started);
           entry.duration = started + duration - entry.start;
         }
         if (mesh) this.#entry(network, mesh.operation, '', started + duration).messages.add(mesh.address);

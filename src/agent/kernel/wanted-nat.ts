@@ -3,11 +3,11 @@ import { isIPv4 } from 'node:net';
 import type { fistpath } from '#proto';
 import { type Block, contains, isHost, overlap, parseBlock } from './addresses.ts';
 import { check } from './check.ts';
-import { outsideMac } from './names.ts';
+import { macText, outsideMac } from './names.ts';
 
 export interface WantedNat {
-  insideMac: Uint8Array;
-  outsideMac: Uint8Array;
+  /** MAC of the router's outside end. */
+  outside: string;
   netblock: Block;
   /** Address that the network's instances leave as. */
   gateway: string;
@@ -69,11 +69,9 @@ export function wantedNat(
     floats.set(address, ipv4!);
   }
   for (const address of routed) take(address, 'routed address');
-  const insideMac = router.mac!;
   const leases = checkLeases(router.leases ?? [], netblock);
   return {
-    insideMac,
-    outsideMac: outsideMac(insideMac),
+    outside: macText(outsideMac(router.mac!)),
     netblock,
     gateway,
     pool,

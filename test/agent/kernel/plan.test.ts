@@ -37,12 +37,17 @@ function nothing(): Actual {
     ipv6: new Set(),
     hasIpv6: true,
     bridgeNetfilter: [],
+    uplinkAddresses: [],
+    ftpHelper: true,
   };
 }
 
 function link(name: string, change: Partial<ActualLink> = {}): [string, ActualLink] {
   const base = { ifindex: 9, name, kind: 'vxlan', alias: '', mac: '', mtu: 8950, up: true, group: 'default' };
-  return [name, { ...base, master: null, learning: false, peerNamespace: null, info: {}, ...change }];
+  return [
+    name,
+    { ...base, master: null, learning: false, flood: false, peerNamespace: null, info: {}, ...change },
+  ];
 }
 
 function planFor(

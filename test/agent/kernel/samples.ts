@@ -42,11 +42,38 @@ export interface NetworkOptions {
   /** Underlay address of the other node. */
   peer?: string | null;
   router?: 'here' | 'there' | null;
+  /** For a router that is here. */
+  nat?: NatOptions;
+  routed?: string[];
+}
+
+export interface NatOptions {
+  /** .2 of the pool unless told. */
+  gateway?: string;
+  /** Floating address → guest. */
+  floats?: Record<string, Guest>;
+}
+
+export const POOL = '10.10.0.0/24';
+export const NEXT_HOP = '10.10.0.1';
+export const GATEWAY = '10.10.0.2';
+
+/** Of one network; the others' differ in the last byte but one. */
+function routerMac(vni: number): Uint8Array {
+  return macBytes(vni === 2 ? ROUTER_MAC : `02:00:00:00:${vni.toString(16).padStart(2, '0')}:01`);
+}
+
+function natOf({ gateway = GATEWAY, floats = {} }: NatOptions): fistpath.INat {
+  return {
+    ...{ gateway, pool: POOL, nextHop: NEXT_HOP },
+    floats: Object.entries(floats).map(([floating, { ipv4 }]) => ({ floating, ipv4 })),
+  };
 }
 
 /** A network as one node of two sees it. */
 export function network(options: NetworkOptions = {}): fistpath.INodeNetwork {
   const { uuid = NETWORK, vni = 2, mtu = 8950, local = [], remote = [], peer = SF2, router = null } = options;
+  const { nat, routed = [] } = options;
   const remoteMacs = remote.map(({ mac }) => ({ mac: macBytes(mac), node: peer ?? '' }));
   if (router === 'there') remoteMacs.push({ mac: macBytes(ROUTER_MAC), node: peer ?? '' });
   return {
@@ -58,6 +85,14 @@ export function network(options: NetworkOptions = {}): fistpath.INodeNetwork {
     peers: peer === null ? [] : [peer],
     remoteMacs,
     ports: local.map((each) => ({ ...each, mac: macBytes(each.mac), order: 0 })),
-    ...(router === 'here' && { router: { mac: macBytes(ROUTER_MAC), address: '192.168.0.1' } }),
+    routed,
+    ...(router === 'here' && {
+      router: {
+        mac: routerMac(vni),
+        address: '192.168.0.1',
+        ...(nat && { nat: natOf(nat) }),
+        leases: [...local, ...remote].map((each) => ({ ...each, mac: macBytes(each.mac), name: '' })),
+      },
+    }),
   };
 }

@@ -1,5 +1,6 @@
 import type { ActualLink } from '../actual.ts';
 import type { WantedPort } from '../desired.ts';
+import type { InnerNat } from '../nat-inner.ts';
 
 /** What is inside a namespace, at the other end of one of our veths. */
 export interface InnerDevice {
@@ -10,6 +11,10 @@ export interface InnerDevice {
   address: string | null;
   /** One more line for the `ip` batch inside. */
   also?: string;
+  /** Of a router's namespace: paths below /proc/sys/net with their values, in the order in which they are set. */
+  settings?: [string, string][];
+  /** It is the outside end of a router with NAT. */
+  nat?: InnerNat;
 }
 
 /** A way in which an interface's device reaches its user. Everything outside ports/ is the same for every kind. */
