@@ -6,6 +6,10 @@ export interface Network {
   netblock: string;
   provide_dhcp: boolean;
   provide_nat: boolean;
+  provide_dns?: boolean;
+  floating_gateway?: string | null;
+  routed_addresses?: string[];
+  dns_entries?: Record<string, string>;
   namespace: string;
   state: string;
   metadata: Record<string, string>;
@@ -71,5 +75,7 @@ export interface Node {
     reason: string | null;
     underlay_hook: string | null;
     problems: string[];
+    nat?: string | null;
+    nat_reason?: string | null;
   };
 }

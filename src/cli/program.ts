@@ -5,8 +5,11 @@ import { DEFAULTS } from '../defaults.ts';
 import { addCompletionCommands } from './commands/completion.ts';
 import { addCountersCommand } from './commands/counters.ts';
 import { addFdbCommands } from './commands/fdb.ts';
-import { addInstanceCommands, addInterfaceCommands } from './commands/instance.ts';
+import { addFlowCommands } from './commands/flow.ts';
+import { addInstanceCommands } from './commands/instance.ts';
+import { addInterfaceCommands } from './commands/interface.ts';
 import { addMapCommands } from './commands/map.ts';
+import { addNatCommands } from './commands/nat.ts';
 import { addNetworkCommands } from './commands/network.ts';
 import { addNodeCommands } from './commands/node.ts';
 import { addStatusCommand } from './commands/status.ts';
@@ -22,7 +25,7 @@ Environment:
 
 Exit codes: 0 ok, 1 failure (for fdb show: differences), 2 usage, 3 not found, 4 conflict
 
-Inspection (map, fdb, counters, status) reads the kernel's maps directly and works when no daemon runs.
+Inspection (map, fdb, flow, nat, counters, status) reads the kernel's maps directly and works when no daemon runs.
 
 Examples:
   $ fistpath network create 192.168.0.0/24 demonet --no-dhcp --no-nat
@@ -71,6 +74,8 @@ export function createProgram(): Command {
   addNodeCommands(program);
   addMapCommands(program);
   addFdbCommands(program);
+  addFlowCommands(program);
+  addNatCommands(program);
   addCountersCommand(program);
   addStatusCommand(program);
   addCompletionCommands(program);

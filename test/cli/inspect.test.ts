@@ -9,6 +9,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { BpfMap, BpfObject, possibleCpus } from '#addon';
 import {
+  Abi,
   FdbEntry,
   FdbFlag,
   FdbKey,
@@ -23,6 +24,7 @@ import { verdictOf } from '../../src/cli/inspect/counters.ts';
 import { fistpath, StandIn } from './harness.ts';
 
 const PREFIX = `fistpath-cli-inspect-${process.pid}-`;
+const MAPS = `maps-${Abi.VERSION}`;
 const NETNS = `fp-cli-${process.pid}`;
 const NETWORK = '41f41085-b6d1-4c47-83ea-c8065bd54292';
 const INTERFACE = 'c051356d-58fe-439b-8a6b-e772858298b0';
@@ -79,7 +81,7 @@ describe('CLI: inspection', () => {
       env,
     });
   const put = (map: string, key: Uint8Array, value: Uint8Array) => {
-    const handle = BpfMap.open(join(bpf, 'maps-1', map));
+    const handle = BpfMap.open(join(bpf, MAPS, map));
     handle.update(key, value);
     handle.close();
   };
@@ -100,7 +102,7 @@ describe('CLI: inspection', () => {
     mkdirSync(join(directory, 'bpf'));
     sh('mount', '-t', 'bpf', 'bpf', join(directory, 'bpf'));
     bpf = join(directory, 'bpf', 'node');
-    mkdirSync(join(bpf, 'maps-1'), { recursive: true });
+    mkdirSync(join(bpf, MAPS), { recursive: true });
     mkdirSync(join(bpf, 'links'));
 
     sh('ip', 'netns', 'add', NETNS);
@@ -121,23 +123,25 @@ describe('CLI: inspection', () => {
     ifindex = link(PORT);
 
     object = new BpfObject(readFileSync(new URL('../../bpf/out/port.bpf.o', import.meta.url)), {
-      pinDirectory: join(bpf, 'maps-1'),
+      pinDirectory: join(bpf, MAPS),
     });
     for (const map of ['fdb', 'ports', 'members']) object.setMaxEntries(map, 64);
-    object.setMaxEntries('port_counters', 16);
+    for (const map of ['port_counters', 'usage', 'flows']) object.setMaxEntries(map, 16);
     object.load();
     const port = { slot: 3, ipv4: ipv4Number('192.168.0.100'), mtu: 8950, flags: PortFlag.PORT_ROUTER };
     put('ports', bytes(U32, ifindex), bytes(Port, { ...port, vni: 2, mac: macBytes(LOCAL_MAC) }));
     put('fdb', fdb(2, LOCAL_MAC), entry(ifindex, '0.0.0.0', FdbFlag.FDB_PEER | FdbFlag.FDB_XDP));
     put('fdb', fdb(2, REMOTE_MAC), entry(0, '10.2.1.12'));
-    put('fdb', fdb(2, ROUTER_MAC), entry(link('veth-2-o'), '0.0.0.0'));
+    put('fdb', fdb(2, ROUTER_MAC), entry(link('veth-2-o'), '0.0.0.0', FdbFlag.FDB_ROUTER));
     put('fdb', fdb(9, REMOTE_MAC), entry(0, '10.2.1.13'));
     put('members', bytes(MemberKey, { vni: 2, address: ipv4Number('10.2.1.12') }), new Uint8Array(4));
     const index = Program.PORT * Reason.MAX + Reason.UNKNOWN_MAC;
     const values = Array.from({ length: possibleCpus }, (_, cpu) => [BigInt(cpu + 1), 100n]);
     put('counters', bytes(U32, index), perCpu(values));
     put('counters', bytes(U32, Program.UNDERLAY * Reason.MAX + Reason.UNTRUSTED_SOURCE), perCpu(values));
-    const slot = Array.from({ length: possibleCpus }, () => [1n, 10n, 2n, 20n, 3n, 30n, 4n, 40n, 5n, 50n]);
+    const slot = Array.from({ length: possibleCpus }, () =>
+      [1n, 2n, 3n, 4n, 5n, 6n, 7n].flatMap((n) => [n, 10n * n]),
+    );
     put('port_counters', bytes(U32, 3), perCpu(slot));
 
     writeFileSync(
@@ -211,7 +215,10 @@ describe('CLI: inspection', () => {
         names: { ifindex: PORT, vni: 'demonet', slot: PORT, flags: 'router' },
       },
     ]);
-    assert.match(counters.stdout, /\|\s+port\s+\|\s+unknown mac\s+\|\s+10\s+\|/);
+    assert.match(
+      counters.stdout,
+      new RegExp(`\\|\\s+port\\s+\\|\\s+unknown mac\\s+\\|\\s+${Reason.UNKNOWN_MAC}\\s+\\|`),
+    );
     assert.match(counters.stdout, /\|\s+underlay\s+\|\s+untrusted source\s+\|/);
   });
 
@@ -237,7 +244,7 @@ describe('CLI: inspection', () => {
     assert.equal(wrong.code, 2);
     assert.match(wrong.stderr, /mac: "nonsense" is no MAC address/);
     assert.equal(noMap.code, 3);
-    assert.match(noMap.stderr, /no map nothing in .*maps-1: there are .*fdb/);
+    assert.match(noMap.stderr, /no map nothing in .*maps-2: there are .*fdb/);
     assert.deepEqual([ring.code, filter.code], [2, 2]);
   });
 
@@ -262,19 +269,30 @@ describe('CLI: inspection', () => {
         network: 'demonet',
         interface: INTERFACE,
         instance: 'inst-uuid',
-        sent: { port: traffic(1), tunnel: traffic(2), kernel: traffic(3), drop: traffic(4) },
-        received: traffic(5),
+        sent: {
+          port: traffic(1),
+          tunnel: traffic(2),
+          uplink: traffic(3),
+          router: traffic(4),
+          kernel: traffic(5),
+          drop: traffic(6),
+        },
+        received: traffic(7),
       },
     ]);
     assert.match(table.stdout, /\| port {5}\| kernel {2}\| unknown mac {6}\|/);
     const every = JSON.parse(all.stdout) as { programs: unknown[] };
     assert.equal(every.programs.length, Program.MAX * Reason.MAX);
-    assert.deepEqual([Reason.TO_PORT, Reason.TO_TUNNEL, Reason.HELPER, Reason.SPOOFED_MAC].map(verdictOf), [
-      'port',
-      'tunnel',
-      'kernel',
-      'drop',
-    ]);
+    const verdicts = {
+      port: [Reason.TO_PORT],
+      tunnel: [Reason.TO_TUNNEL],
+      uplink: [Reason.TO_UPLINK],
+      router: [Reason.NO_FLOW, Reason.FLOW_UNREACHABLE],
+      kernel: [Reason.UNKNOWN_DEVICE, Reason.HELPER, Reason.LEARNED, Reason.ALG],
+      drop: [Reason.SPOOFED_MAC, Reason.REWRITE_FAILED],
+    };
+    for (const [verdict, reasons] of Object.entries(verdicts))
+      for (const reason of reasons) assert.equal(verdictOf(reason), verdict);
   });
 
   it('status: attachments from pinned links, datapath in force and why', async () => {
@@ -376,12 +394,15 @@ describe('CLI: inspection', () => {
     });
 
     it('marks each difference and ends with 1', async () => {
-      put('fdb', fdb(2, REMOTE_MAC), entry(0, '10.2.1.13'));
+      put('fdb', fdb(2, REMOTE_MAC), entry(0, '10.2.1.13', FdbFlag.FDB_ROUTER));
       inNs('bridge', 'fdb', 'del', LOCAL_MAC, 'dev', PORT, 'master');
       try {
         const shown = await run(['fdb', 'show', 'demonet'], { FISTPATH_API_URL: `unix:${socket}` });
         assert.equal(shown.code, 1);
-        assert.match(shown.stdout, /fast path: 10.2.1.13 instead of 10.2.1.12/);
+        assert.match(
+          shown.stdout,
+          /fast path: 10.2.1.13 instead of 10.2.1.12; fast path: taken for the router/,
+        );
         assert.match(shown.stdout, /kernel: missing/);
         assert.ok(!shown.stdout.includes('\u001b'), 'no colours in a pipe');
         assert.match(shown.stderr, /network demonet: 2 of 4 entries differ/);
@@ -389,10 +410,12 @@ describe('CLI: inspection', () => {
         const alone = await run(['fdb', 'show', 'demonet', '--json']);
         assert.equal(alone.code, 1);
         const { entries, notes } = JSON.parse(alone.stdout) as {
-          entries: { difference: string | null }[];
+          entries: { key: string; who: string; difference: string | null }[];
           notes: string[];
         };
         assert.match(notes[0]!, /what is wanted is not known.*no API at/);
+        const router = entries.find(({ key }) => key === ROUTER_MAC);
+        assert.equal(router?.who, 'router', 'known by its flag alone');
         assert.equal(entries.filter(({ difference }) => difference !== null).length, 2);
       } finally {
         put('fdb', fdb(2, REMOTE_MAC), entry(0, '10.2.1.12'));
@@ -412,6 +435,6 @@ describe('CLI: inspection', () => {
   it('says what to do when nothing is pinned', async () => {
     const { code, stderr } = await fistpath(['map', 'list', '--bpf-directory', join(directory, 'nothing')]);
     assert.equal(code, 3);
-    assert.match(stderr, /^fistpath: no maps are pinned in .*maps-1: .*nsenter.*\n$/);
+    assert.match(stderr, /^fistpath: no maps are pinned in .*maps-2: .*nsenter.*\n$/);
   });
 });

@@ -5,10 +5,12 @@ import { mkdirSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { BpfMap, BpfObject, possibleCpus } from '#addon';
-import { Program, Reason } from '../../src/agent/datapath/abi.ts';
+import { Abi, Program, Reason } from '../../src/agent/datapath/abi.ts';
 import { bytes, U32 } from '../../src/agent/datapath/tables.ts';
 import { type Counters, perSecond } from '../../src/cli/inspect/counters.ts';
 import { start } from './harness.ts';
+
+const MAPS = `maps-${Abi.VERSION}`;
 
 describe('CLI: counters per second', () => {
   const directory = mkdtempSync(join(tmpdir(), 'fistpath-cli-watch-'));
@@ -17,13 +19,14 @@ describe('CLI: counters per second', () => {
 
   before(() => {
     execFileSync('mount', ['-t', 'bpf', 'bpf', directory]);
-    mkdirSync(join(directory, 'maps-1'));
+    mkdirSync(join(directory, MAPS));
     object = new BpfObject(readFileSync(new URL('../../bpf/out/port.bpf.o', import.meta.url)), {
-      pinDirectory: join(directory, 'maps-1'),
+      pinDirectory: join(directory, MAPS),
     });
-    for (const map of ['fdb', 'ports', 'members', 'port_counters']) object.setMaxEntries(map, 16);
+    for (const map of ['fdb', 'ports', 'members', 'port_counters', 'usage', 'flows'])
+      object.setMaxEntries(map, 16);
     object.load();
-    counters = BpfMap.open(join(directory, 'maps-1', 'counters'));
+    counters = BpfMap.open(join(directory, MAPS, 'counters'));
   });
   after(() => {
     counters?.close();

@@ -7,7 +7,17 @@ import { csv, table, time, write, writeJson } from '../output.ts';
 import type { Settings } from '../settings.ts';
 
 const PROGRAM_HEAD = ['program', 'verdict', 'reason', 'packets', 'bytes'];
-const PORT_HEAD = ['port', 'network', 'to port', 'to tunnel', 'to kernel', 'dropped', 'received'];
+const PORT_HEAD = [
+  'port',
+  'network',
+  'to port',
+  'to tunnel',
+  'to uplink',
+  'to router',
+  'to kernel',
+  'dropped',
+  'received',
+];
 const EVENT_HEAD = ['event', 'suppressed', 'lost'];
 
 async function print(settings: Settings, counters: Counters): Promise<void> {
@@ -25,11 +35,13 @@ async function print(settings: Settings, counters: Counters): Promise<void> {
         p.network ?? p.vni ?? '-',
         p.sent.port.packets,
         p.sent.tunnel.packets,
+        p.sent.uplink.packets,
+        p.sent.router.packets,
         p.sent.kernel.packets,
         p.sent.drop.packets,
         p.received.packets,
       ]),
-      ['left', 'left', 'right', 'right', 'right', 'right', 'right'],
+      ['left', 'left', ...PORT_HEAD.slice(2).map(() => 'right' as const)],
     ],
     [EVENT_HEAD, counters.events.map((e) => [e.reason, e.suppressed, e.lost]), ['left', 'right', 'right']],
   ];
@@ -70,7 +82,7 @@ export function addCountersCommand(program: Command): void {
     .command('counters')
     .summary('what the fast path did with packets, and why')
     .description(
-      'Shows what the fast path did with packets, by program, verdict and reason, and by port. Packets are wire packets: a GSO frame counts its segments. Verdict kernel is no fault: the fallback carries the packet.',
+      'Shows what the fast path did with packets, by program, verdict and reason, and by port. Packets are wire packets: a GSO frame counts its segments. Verdict kernel is no fault: the fallback carries the packet. Verdict router: it goes to the router untranslated, and netfilter decides. Program learn only watches what routers forward.',
     )
     .option('--all', 'counters that are zero, too')
     .option('--watch <seconds>', 'every so many seconds, per second, until interrupted', whole(1, 3600))

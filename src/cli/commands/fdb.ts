@@ -22,18 +22,22 @@ async function readKernel(vni: number): Promise<KernelEntries> {
   return kernelEntries(lines, vxlan, bridge);
 }
 
-function readFastPath(maps: PinnedMaps, vni: number, book: NameBook): FastEntries | undefined {
+async function readFastPath(maps: PinnedMaps, vni: number, book: NameBook): Promise<FastEntries | undefined> {
+  const { FdbFlag } = await import('../../agent/datapath/abi.ts');
   const rows = maps.rowsOf('fdb');
   if (rows === undefined) return undefined;
   const entries = new Map<string, string>();
+  const routers = new Set<string>();
   for (const { key, value } of rows) {
     const { vni: owner, mac } = key as { vni: number; mac: string };
-    const { ifindex, remote } = value as { ifindex: number; remote: string };
-    if (owner === vni)
-      entries.set(mac, ifindex === 0 ? remote : (book.device(ifindex) ?? `device ${ifindex}, gone`));
+    const { ifindex, remote, flags } = value as { ifindex: number; remote: string; flags: number };
+    if (owner !== vni) continue;
+    entries.set(mac, ifindex === 0 ? remote : (book.device(ifindex) ?? `device ${ifindex}, gone`));
+    if ((flags & FdbFlag.FDB_ROUTER) !== 0) routers.add(mac);
   }
   const members = (maps.rowsOf('members') ?? []).map(({ key }) => key as { vni: number; address: string });
-  return { entries, peers: new Set(members.filter((m) => m.vni === vni).map(({ address }) => address)) };
+  const peers = new Set(members.filter((m) => m.vni === vni).map(({ address }) => address));
+  return { entries, peers, routers };
 }
 
 interface Gathered {
@@ -80,7 +84,7 @@ async function gather(settings: Settings, reference: string): Promise<Gathered> 
     return undefined;
   });
   const maps = await PinnedMaps.at(settings.bpfDirectory);
-  const fast = readFastPath(maps, vni, book);
+  const fast = await readFastPath(maps, vni, book);
   const compareFast =
     fast !== undefined && (await attachments(settings.bpfDirectory)).some(({ hook }) => hook === 'underlay');
   if (fast === undefined) notes.push(`the fast path has no maps in ${maps.directory}: it is not compared`);

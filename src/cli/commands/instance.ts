@@ -1,9 +1,10 @@
 import { type Command, InvalidArgumentError } from 'commander';
-import type { Instance, Interface } from '../api-types.ts';
+import type { Instance } from '../api-types.ts';
 import { connect, examples, segment, whole, writeRows } from '../command.ts';
 import { addEvents } from '../events.ts';
 import { csv, keyValues, write, writeJson } from '../output.ts';
 import type { Settings } from '../settings.ts';
+import { INTERFACE_HEAD, interfacePairs, interfaceRow } from './interface.ts';
 import { writeMetadata } from './network.ts';
 
 const HEAD = [
@@ -32,8 +33,6 @@ interface DiskSpec {
 
 interface CreateOptions {
   disk: DiskSpec[];
-  network: NetworkSpec[];
-  networkspec: NetworkSpec[];
   placement?: string;
   namespace?: string;
 }
@@ -46,16 +45,16 @@ function parseDisk(text: string, before: DiskSpec[] = []): DiskSpec[] {
 }
 
 /** `demonet` or `demonet@192.168.0.9`. */
-function parseNetwork(text: string, before: NetworkSpec[] = []): NetworkSpec[] {
+function parseNetwork(text: string): NetworkSpec {
   const [network, address, ...more] = text.split('@');
   if (!network || address === '' || more.length > 0) {
     throw new InvalidArgumentError('Give NETWORK or NETWORK@ADDRESS.');
   }
-  return [...before, { network_uuid: network, ...(address === undefined ? {} : { address }) }];
+  return { network_uuid: network, ...(address === undefined ? {} : { address }) };
 }
 
 /** `network_uuid=demonet,address=192.168.0.9,macaddress=02:00:00:aa:bb:cc`. */
-function parseNetworkSpec(text: string, before: NetworkSpec[] = []): NetworkSpec[] {
+function parseNetworkSpec(text: string): NetworkSpec {
   const known = ['network_uuid', 'address', 'macaddress', 'model', 'float'];
   const spec: Record<string, string | boolean> = {};
   for (const part of text.split(',')) {
@@ -71,18 +70,7 @@ function parseNetworkSpec(text: string, before: NetworkSpec[] = []): NetworkSpec
   const { network_uuid } = spec;
   if (typeof network_uuid !== 'string' || network_uuid === '')
     throw new InvalidArgumentError('network_uuid is missing.');
-  return [...before, { ...spec, network_uuid }];
-}
-
-function interfacePairs(one: Interface): [string, unknown][] {
-  return [
-    ['uuid', one.uuid],
-    ['network', one.network_uuid],
-    ['macaddr', one.macaddr],
-    ['order', one.order],
-    ['ipv4', one.ipv4],
-    ['floating', one.floating],
-  ];
+  return { ...spec, network_uuid };
 }
 
 function show(settings: Settings, instance: Instance): void {
@@ -135,25 +123,12 @@ function show(settings: Settings, instance: Instance): void {
   }
 }
 
-const INTERFACE_HEAD = [
-  'iface',
-  'interface uuid',
-  'network uuid',
-  'macaddr',
-  'order',
-  'ipv4',
-  'floating',
-  'model',
-];
-
-function interfaceRow(one: Interface): unknown[] {
-  return ['iface', one.uuid, one.network_uuid, one.macaddr, one.order, one.ipv4, one.floating, one.model];
-}
-
 export function addInstanceCommands(program: Command): void {
   const group = program.command('instance').description('Instances (virtual machines) and their interfaces');
   examples(group, ['fistpath instance create web 2 2048 -d 20@debian -n demonet', 'fistpath instance list']);
 
+  // Three options name networks, and what counts is the order in which they stand.
+  const networks: NetworkSpec[] = [];
   const create = group
     .command('create')
     .description('Creates an instance. Networks become eth0, eth1, … in the order given.')
@@ -165,8 +140,15 @@ export function addInstanceCommands(program: Command): void {
       'a disk: size in GB, and the image it starts from (repeatable)',
       parseDisk,
     )
-    .option('-n, --network <network@address>', 'a network, and an address in it (repeatable)', parseNetwork)
-    .option('-N, --networkspec <spec>', 'the same as field=value pairs (repeatable)', parseNetworkSpec)
+    .option('-n, --network <network@address>', 'a network, and an address in it (repeatable)', (text) =>
+      networks.push(parseNetwork(text)),
+    )
+    .option('-f, --floated <network@address>', 'the same with a floating address (repeatable)', (text) =>
+      networks.push({ ...parseNetwork(text), float: true }),
+    )
+    .option('-N, --networkspec <spec>', 'the same as field=value pairs (repeatable)', (text) =>
+      networks.push(parseNetworkSpec(text)),
+    )
     .option('-p, --placement <node>', 'on this node')
     .option('--namespace <namespace>', 'create it in another namespace (admin)')
     .action(async (name: string, cpus: number, memory: number, options: CreateOptions, command: Command) => {
@@ -175,7 +157,7 @@ export function addInstanceCommands(program: Command): void {
         name,
         cpus,
         memory,
-        network: [...(options.network ?? []), ...(options.networkspec ?? [])],
+        network: networks,
         disk: options.disk ?? [],
         ssh_key: null,
         user_data: null,
@@ -186,7 +168,7 @@ export function addInstanceCommands(program: Command): void {
     });
   examples(create, [
     'fistpath instance create inst-on-sf-2 1 1024 -d 8@cirros -n demonet -p sf-2',
-    'fistpath instance create web 2 2048 -d 20@debian:12 -n demonet@192.168.0.9 -n backend',
+    'fistpath instance create web 2 2048 -d 20@debian:12 -f demonet@192.168.0.9 -n backend',
     'fistpath instance create fixed 1 512 -d 8 -N network_uuid=demonet,address=192.168.0.7,macaddress=02:00:00:aa:bb:cc',
   ]);
 
@@ -241,31 +223,4 @@ export function addInstanceCommands(program: Command): void {
       if (settings.output === 'json') writeJson(answer);
     });
   examples(remove, ['fistpath instance delete inst-on-sf-2']);
-}
-
-export function addInterfaceCommands(program: Command): void {
-  const group = program.command('interface').description('Interfaces of instances');
-  examples(group, ['fistpath interface show c051356d-58fe-439b-8a6b-e772858298b0']);
-  const showCommand = group
-    .command('show')
-    .description('Shows one interface.')
-    .argument('<interface>', 'uuid of the interface')
-    .action(async (uuid: string, _options: unknown, command: Command) => {
-      const { settings, api } = connect(command);
-      const path = `/interfaces/${segment(uuid)}`;
-      const one = await api.request<Interface>(`show interface ${uuid}`, 'GET', path);
-      if (settings.output === 'json') return writeJson(one);
-      if (settings.output === 'simple') return write(csv(INTERFACE_HEAD, [interfaceRow(one)]));
-      const error: [string, unknown][] = one.error_message ? [['error', one.error_message]] : [];
-      const pairs: [string, unknown][] = [
-        ...interfacePairs(one),
-        ['instance', one.instance_uuid],
-        ['model', one.model],
-        ['state', one.state],
-      ];
-      write(keyValues([...pairs, ...error]));
-      write('');
-      writeMetadata(one.metadata, false);
-    });
-  examples(showCommand, ['fistpath interface show c051356d-58fe-439b-8a6b-e772858298b0']);
 }

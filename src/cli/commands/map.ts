@@ -60,14 +60,18 @@ async function parseKey(map: string, words: string[], book: NameBook): Promise<B
     throw usage(`${text} is no part of a key: give field=value, such as vni=2 mac=02:00:00:aa:bb:cc`);
   });
   const translated = pairs.map(([field, text]): [string, string | number] => {
-    if (field === 'vni') return [field, book.requireVni(text)];
+    if (field === 'vni' || field === 'router') return [field, book.requireVni(text)];
     if (field === 'ifindex') return [field, book.ifindexOf(text) ?? text];
     if (field === 'address') return [field, book.addressOf(text) ?? text];
     if (field === 'program') return [field, numberOf(Program, text) ?? text];
     if (field === 'reason') return [field, numberOf(Reason, text) ?? text];
     return [field, text];
   });
-  const key: Record<string, string | number> = Object.fromEntries(translated);
+  const key: { [field: string]: BtfValue } = {};
+  for (const [field, value] of translated) {
+    const [outer, inner] = field.split('.') as [string, string | undefined];
+    key[outer] = inner === undefined ? value : { ...(key[outer] as object), [inner]: value };
+  }
   if (map === 'counters' && typeof key.program === 'number' && typeof key.reason === 'number') {
     return key.program * Reason.MAX + key.reason;
   }
@@ -203,5 +207,6 @@ export function addMapCommands(program: Command): void {
     'fistpath map lookup ports ifindex=p-c051356d58fe',
     'fistpath map lookup nexthops sf-2',
     'fistpath map lookup counters program=port reason=unknown-mac',
+    'fistpath map lookup routers demonet',
   ]);
 }

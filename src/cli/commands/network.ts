@@ -5,6 +5,7 @@ import { addEvents } from '../events.ts';
 import { usage } from '../failure.ts';
 import { csv, keyValues, write, writeJson } from '../output.ts';
 import type { Settings } from '../settings.ts';
+import { addNetworkServices } from './network-services.ts';
 
 const HEAD = ['uuid', 'name', 'namespace', 'netblock', 'state'];
 
@@ -33,22 +34,28 @@ export function nameAndNetblock(first: string, second: string): { name: string; 
   );
 }
 
+type Line = [string, unknown];
+
 function show(settings: Settings, network: Network): void {
   if (settings.output === 'json') {
     writeJson(network);
     return;
   }
   const simple = settings.output === 'simple';
-  const pairs: [string, unknown][] = [
+  const pairs: Line[] = [
     ['uuid', network.uuid],
     ['name', network.name],
     ['vxlan id', network.vxid],
     ['netblock', network.netblock],
     ['provide dhcp', network.provide_dhcp],
     ['provide nat', network.provide_nat],
+    ...(network.provide_dns ? [['provide dns', true] as Line] : []),
+    ...(network.floating_gateway ? [['gateway', network.floating_gateway] as Line] : []),
+    ...(network.routed_addresses ?? []).map((address): Line => ['routed', address]),
+    ...Object.entries(network.dns_entries ?? {}).map((entry): Line => ['dns', entry.join(' = ')]),
     ['namespace', network.namespace],
     ['state', network.state],
-    ...(network.error_message ? [['error', network.error_message] as [string, unknown]] : []),
+    ...(network.error_message ? [['error', network.error_message] as Line] : []),
   ];
   write(keyValues(pairs, { simple }));
   write('');
@@ -76,19 +83,11 @@ export function addNetworkCommands(program: Command): void {
     .description('Creates a network. Name and netblock may stand in either order.')
     .argument('<name>', 'name of the network')
     .argument('<netblock>', 'its addresses, such as 192.168.0.0/24 (/29 or larger)')
-    .option(
-      '--dhcp',
-      'answer DHCP requests (default; kept with the network, not served by this release)',
-      true,
-    )
+    .option('--dhcp', 'answer DHCP requests (default)', true)
     .option('--no-dhcp', 'nothing answers DHCP requests')
-    .option(
-      '--nat',
-      'let instances reach the outside (default; kept with the network, not served by this release)',
-      true,
-    )
+    .option('--nat', 'let instances reach the outside, and have floating addresses (default)', true)
     .option('--no-nat', 'no way to the outside')
-    .option('--dns', 'answer DNS requests (kept with the network, not served by this release)')
+    .option('--dns', 'answer DNS requests, with the names of its instances')
     .option('--vxid <number>', 'ask for this VXLAN network id', whole(1, 0xffffff))
     .option('--namespace <namespace>', 'create it in another namespace (admin)')
     .action(async (first: string, second: string, options: CreateOptions, command: Command) => {
@@ -137,6 +136,7 @@ export function addNetworkCommands(program: Command): void {
   examples(showCommand, ['fistpath network show demonet', 'fistpath network show demonet --json | jq .vxid']);
 
   addEvents(group, 'network');
+  addNetworkServices(group);
 
   const remove = group
     .command('delete')

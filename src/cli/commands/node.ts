@@ -36,6 +36,8 @@ function show(settings: Settings, node: Node): void {
         ['wanted', datapath?.wanted],
         ...(datapath?.reason ? [['reason', datapath.reason] as [string, unknown]] : []),
         ['hook', datapath?.underlay_hook],
+        ...(datapath?.nat ? [['nat', datapath.nat] as [string, unknown]] : []),
+        ...(datapath?.nat_reason ? [['nat reason', datapath.nat_reason] as [string, unknown]] : []),
         ...problems.map((problem): [string, unknown] => ['problem', problem]),
       ],
       { simple },

@@ -4,6 +4,7 @@ import { connect, examples, segment } from '../command.ts';
 import { Failure } from '../failure.ts';
 import type { Attachment } from '../inspect/attachments.ts';
 import type { Features } from '../inspect/features.ts';
+import type { NameBook } from '../inspect/name-book.ts';
 import { csv, keyValues, table, write, writeJson } from '../output.ts';
 import type { Settings } from '../settings.ts';
 
@@ -20,7 +21,10 @@ interface Status {
   problems: string[];
   bpf_directory: string;
   features: Features;
-  attachments: (Attachment & { device: string | null; network: string | null })[];
+  /** Where NAT is done, by what is attached; null: no network with NAT is here. */
+  nat: 'ebpf' | 'kernel' | null;
+  nat_reason: string | null;
+  attachments: (Omit<Attachment, 'device'> & { device: string | null; network: string | null })[];
   maps: { name: string; entries: number | null; max_entries: number; fill: number | null }[];
 }
 
@@ -69,13 +73,13 @@ async function readStatus(settings: Settings): Promise<Status> {
     reason: datapath?.reason ?? (attached ? null : 'no program is attached to the underlay'),
     problems,
     bpf_directory: settings.bpfDirectory,
+    ...natOf(links, book, features, datapath),
     features,
     attachments: links.map((link) => {
-      const device = book.device(link.ifindex) ?? null;
+      const device = link.device ?? book.device(link.ifindex) ?? null;
       const uuid = device === null ? undefined : book.port(device)?.network;
-      const vni = device?.startsWith('vxlan-')
-        ? Number.parseInt(device.slice('vxlan-'.length), 16)
-        : undefined;
+      const [, hex] = /^(?:vxlan|veth|phy)-([0-9a-f]+)/.exec(device ?? '') ?? [];
+      const vni = hex === undefined ? undefined : Number.parseInt(hex, 16);
       const network = vni === undefined ? (uuid === undefined ? undefined : book.vni(uuid)) : vni;
       return {
         ...link,
@@ -98,6 +102,22 @@ async function readStatus(settings: Settings): Promise<Status> {
   };
 }
 
+/** Where NAT is done and why: from what is attached; the reason from the agent's own words where the API has them. */
+function natOf(
+  links: Attachment[],
+  book: NameBook,
+  features: Features,
+  told: Node['datapath'],
+): Pick<Status, 'nat' | 'nat_reason'> {
+  if (book.natNetworks().length === 0 && !told?.nat) return { nat: null, nat_reason: null };
+  const attached = (hook: string) => links.some((link) => link.hook === hook && link.problem === undefined);
+  if (attached('learn') && attached('uplink')) return { nat: 'ebpf', nat_reason: null };
+  const missing = features.conntrack
+    ? 'programs learn and uplink are not both attached'
+    : 'this kernel has no bpf_skb_ct_lookup (CONFIG_NF_CONNTRACK and its BTF), without which nothing is learned';
+  return { nat: 'kernel', nat_reason: told?.nat_reason ?? told?.reason ?? missing };
+}
+
 function yes(value: boolean): string {
   return value ? 'yes' : 'no';
 }
@@ -117,6 +137,8 @@ async function showStatus(_options: unknown, command: Command): Promise<void> {
         ['datapath', status.datapath],
         ['wanted', status.wanted ?? 'not known'],
         ['reason', status.reason ?? 'as wanted'],
+        ...(status.nat === null ? [] : [['nat', status.nat] as [string, unknown]]),
+        ...(status.nat_reason === null ? [] : [['nat reason', status.nat_reason] as [string, unknown]]),
         ...status.problems.map((problem): [string, unknown] => ['problem', problem]),
         ['kernel', features.kernel],
         ['btf', yes(features.btf)],
@@ -152,7 +174,7 @@ export function addStatusCommand(program: Command): void {
     .command('status')
     .summary('which datapath this node runs, and why')
     .description(
-      'Shows which datapath this node runs and why, which programs are attached where, how full the maps are and what the kernel offers. Works without a daemon.',
+      'Shows which datapath this node runs and why, where NAT is done, which programs are attached where, how full the maps are and what the kernel offers. Works without a daemon.',
     )
     .action(showStatus);
   examples(status, ['fistpath status', 'fistpath status --json | jq .datapath']);

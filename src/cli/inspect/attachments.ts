@@ -6,10 +6,12 @@ const LINK_TYPES: Record<number, string> = { 6: 'xdp', 11: 'tcx' };
 
 export interface Attachment {
   pin: string;
-  /** The program: port, underlay, tunnel. */
+  /** The program: port, underlay, tunnel, uplink, learn. */
   hook: string;
-  /** 0: the device is gone. */
+  /** 0: the device is gone. Of program learn a number of the router's namespace, not of the node. */
   ifindex: number;
+  /** Where the pin's name tells it. */
+  device?: string;
   kind: string;
   programId: number;
   problem?: string;
@@ -29,7 +31,8 @@ export async function attachments(bpfDirectory: string): Promise<Attachment[]> {
         const { ifindex, programId, type } = link.info;
         link.close();
         const problem = ifindex === 0 ? 'its device is gone' : undefined;
-        return { pin, hook, ifindex, programId, kind: LINK_TYPES[type] ?? `type ${type}`, problem };
+        const device = hook === 'learn' ? pin.slice('learn-'.length) : undefined;
+        return { pin, hook, ifindex, device, programId, kind: LINK_TYPES[type] ?? `type ${type}`, problem };
       } catch (error) {
         return { pin, hook, ifindex: 0, programId: 0, kind: '-', problem: (error as Error).message };
       }

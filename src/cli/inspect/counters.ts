@@ -61,7 +61,7 @@ export function readCounters(maps: PinnedMaps, book: NameBook, all: boolean): Co
     });
   const slots = readSlots(maps);
   const ports = (maps.rowsOf('port_counters', true) ?? []).map(({ key, value }) => {
-    const port = slots.get(Number(key));
+    const port = slots.ports.get(Number(key));
     const device =
       port === undefined ? `slot ${Number(key)}` : (book.device(port.ifindex) ?? `device ${port.ifindex}`);
     const { sent, received } = value as unknown as { sent: Traffic[]; received: Traffic };

@@ -10,6 +10,8 @@ export interface Wanted {
   entries: Map<string, { location: string; who: string }>;
   /** Underlay addresses of the other members. */
   peers: Set<string>;
+  /** The router's MAC. */
+  router?: string;
 }
 
 export interface KernelEntries {
@@ -22,6 +24,8 @@ export interface FastEntries {
   entries: Map<string, string>;
   /** Addresses that may send tunnel packets of this network. */
   peers: Set<string>;
+  /** MACs that are marked as a router: what goes there may be a flow of NAT. */
+  routers?: Set<string>;
 }
 
 export interface FdbRow {
@@ -126,7 +130,11 @@ export function compareFdb(sources: Sources): FdbRow[] {
   const macs = keys('entries').map((mac) => {
     const want = wanted?.entries.get(mac);
     const places = [want?.location ?? null, kernel?.entries.get(mac) ?? null, fast?.entries.get(mac) ?? null];
-    return row('mac', mac, want?.who ?? '', places);
+    const marked = fast?.routers?.has(mac) ?? false;
+    const found = row('mac', mac, want?.who ?? (marked ? 'router' : ''), places);
+    if (!marked || !sources.compareFast || wanted === undefined || wanted.router === mac) return found;
+    const wrong = 'fast path: taken for the router';
+    return { ...found, difference: [found.difference ?? [], wrong].flat().join('; ') };
   });
   const peers = keys('peers').map((address) => {
     const places = [wanted, kernel, fast].map((source) => (source?.peers.has(address) ? 'member' : null));

@@ -46,7 +46,7 @@ export function wantedEntries(
     entries.set(network.router_mac, { location, who: 'router' });
   }
   const peers = new Set([...members].filter(({ name }) => name !== here).map(({ ip }) => ip));
-  return { entries, peers };
+  return { entries, peers, router: network.router_mac };
 }
 
 export async function askWanted(api: ApiClient, reference: string, here: string): Promise<WantedAnswer> {

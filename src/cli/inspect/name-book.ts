@@ -18,9 +18,24 @@ async function readLinks(): Promise<Link[]> {
   }
 }
 
+/** How a network reaches the outside, as the agent was told. */
+export interface NatNames {
+  gateway: string;
+  next_hop: string;
+  /** Floating address → the interface's. */
+  floats: Record<string, string>;
+  routed: string[];
+}
+
+interface NetworkName {
+  uuid: string;
+  name: string;
+  nat?: NatNames | null;
+}
+
 export interface NameSources {
   node?: string;
-  networks?: Record<string, { uuid: string; name: string }>;
+  networks?: Record<string, NetworkName>;
   nodes?: Record<string, string>;
   ports?: Record<string, { interface: string; instance: string; network: string }>;
 }
@@ -42,8 +57,15 @@ export class NameBook {
     return this.#names.node;
   }
 
-  network(vni: number): { uuid: string; name: string } | undefined {
+  network(vni: number): NetworkName | undefined {
     return this.#names.networks?.[vni];
+  }
+
+  /** Networks whose NAT is on this node, by VNI. */
+  natNetworks(): { vni: number; uuid: string; name: string; nat: NatNames }[] {
+    return Object.entries(this.#names.networks ?? {}).flatMap(([vni, { uuid, name, nat }]) =>
+      nat ? [{ vni: Number(vni), uuid, name, nat }] : [],
+    );
   }
 
   nodeAt(address: string): string | undefined {

@@ -1,7 +1,7 @@
 /** Pinned maps, opened read-only and decoded by their own types. Nothing here needs a daemon. */
 import { readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
-import type { BpfMap, Btf } from '#addon';
+import type { Batch, BpfMap, Btf } from '#addon';
 import { type BtfValue, decode, encode, typeName } from '../../agent/datapath/btf.ts';
 import { Pins } from '../../agent/datapath/pins.ts';
 import { EXIT, Failure } from '../failure.ts';
@@ -116,6 +116,11 @@ export class PinnedMap {
     return rows;
   }
 
+  /** All entries as they are in the kernel. */
+  raw(): Batch {
+    return this.#map.entries();
+  }
+
   /** The entry of a key that is given as plain JSON. Throws a RangeError that names the member that does not fit. */
   lookup(key: BtfValue): Row | undefined {
     if (this.#btf === undefined)
@@ -215,6 +220,34 @@ export class PinnedMaps {
       return new PinnedMap(name, this.#open(path));
     } catch (error) {
       throw readingFailed(`map ${name}`, path, error);
+    }
+  }
+
+  /** All entries of a map as bytes; a Failure when it is not pinned. */
+  raw(name: string): Batch {
+    const map = this.open(name);
+    try {
+      return map.raw();
+    } finally {
+      map.close();
+    }
+  }
+
+  /** Opens a map for writing, and closes it after. */
+  async change<T>(name: string, work: (map: BpfMap) => T): Promise<T> {
+    this.open(name).close();
+    const { BpfMap } = await import('#addon');
+    const path = join(this.#pins.maps, name);
+    let map: BpfMap;
+    try {
+      map = BpfMap.open(path);
+    } catch (error) {
+      throw readingFailed(`map ${name} for writing`, path, error);
+    }
+    try {
+      return work(map);
+    } finally {
+      map.close();
     }
   }
 
