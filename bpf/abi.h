@@ -41,9 +41,9 @@ enum reason {
 	REASON_NO_FLOW = 3, /* no cached NAT decision */
 	REASON_STALE_FLOW = 4, /* of an older generation, or the kernel has not confirmed it for too long */
 	REASON_REFRESH = 5, /* this packet's turn to be seen by conntrack */
-	REASON_TCP_FLAGS = 6, /* SYN, FIN or RST: conntrack follows the connection's state */
+	REASON_TCP_FLAGS = 6, /* SYN, FIN or RST, or no ACK: conntrack follows the connection's state */
 	REASON_TTL = 7, /* would expire on its way */
-	REASON_PROTOCOL = 8, /* neither TCP, UDP nor ICMP echo */
+	REASON_PROTOCOL = 8, /* neither TCP, UDP nor ICMP echo, or a header of theirs that is not whole */
 	REASON_FLOW_TOO_BIG = 9, /* longer than the MTU where it goes: the kernel tells the sender */
 	/* where the translated packet goes is in no map, or takes none from XDP */
 	REASON_FLOW_UNREACHABLE = 10,
@@ -74,9 +74,11 @@ enum reason {
 	REASON_HELPER = 31, /* a helper refused before anything was changed */
 	/* of program learn, which lets every packet go on */
 	REASON_LEARNED = 32, /* recorded as a flow, or confirmed one */
-	REASON_NO_CONNECTION = 33, /* not forwarded here, or conntrack does not know it */
+	/* not forwarded here, or to the node itself, or conntrack has no connection whose own packet it is */
+	REASON_NO_CONNECTION = 33,
+	/* These three forget the connection's flows. */
 	REASON_NO_REPLY = 34, /* the connection is not confirmed, or has seen no reply yet */
-	REASON_CLOSING = 35, /* TCP that is not, or no longer, established: its flows are forgotten */
+	REASON_CLOSING = 35, /* it is being deleted, or TCP that is not, or no longer, established */
 	REASON_ALG = 36, /* a connection with a helper, or whose sequence numbers are adjusted */
 
 	/* dropped */
@@ -185,6 +187,7 @@ _Static_assert(sizeof(struct nexthop) == 20, "layout is part of the ABI");
 /* routers: vni -> the way outside of a network with NAT whose router is on this node */
 enum router_flag {
 	ROUTER_XDP = 1, /* the egress device takes frames redirected from XDP */
+	ROUTER_UNDERLAY_XDP = 2, /* so does the underlay's device */
 };
 
 struct router {
@@ -246,7 +249,7 @@ struct flow {
 	__u64 learned_ns; /* CLOCK_MONOTONIC: when the kernel last forwarded a packet of it */
 	__u64 passed_ns; /* the same: when the fast path last left a packet of it to the kernel */
 	__u64 packets; /* by the fast path, wire packets as in counters */
-	__u64 bytes;
+	__u64 bytes; /* layer 3, as nftables counts them */
 	struct tuple tuple; /* the packet as it leaves */
 	__u32 vni; /* network whose router decided */
 	__u32 generation; /* of that router, then */
@@ -288,7 +291,10 @@ struct port_counters {
 };
 _Static_assert(sizeof(struct port_counters) == 112, "layout is part of the ABI");
 
-/* usage: [slot], per CPU: what an interface exchanged with the outside by the fast path */
+/*
+ * usage: [slot], per CPU: what an interface exchanged with the outside by the fast path. Bytes are layer 3,
+ * as nftables counts what takes the kernel's way.
+ */
 struct usage {
 	struct traffic sent;
 	struct traffic received;

@@ -14,6 +14,7 @@ struct trail {
 	__u32 vni;
 	const struct port *sender; /* NULL: it came by the tunnel */
 	const struct fdb_entry *receiver; /* NULL: not found */
+	struct flow *flows[2]; /* that it went by: of one router, or of two; NULL: none */
 };
 
 static __always_inline enum verdict verdict_of(enum reason reason)
@@ -99,6 +100,26 @@ static __always_inline void tell(enum program program, enum reason reason, const
 		gate->lost++;
 }
 
+/*
+ * On a flow that it went by, and for the interface that sent it outside or got it from there. Layer 3 bytes:
+ * an interface's traffic is the same on whichever node it is.
+ */
+static __always_inline void count_flow(struct flow *flow, __u32 packets, __u32 bytes)
+{
+	struct usage *slot;
+	__u32 account;
+
+	if (!flow)
+		return;
+	__sync_fetch_and_add(&flow->packets, packets);
+	__sync_fetch_and_add(&flow->bytes, bytes);
+	account = flow->account;
+	slot = bpf_map_lookup_elem(&usage, &account);
+	if (slot)
+		add(flow->flags & (FLOW_OUTSIDE | FLOW_HAIRPIN) ? &slot->sent : &slot->received, packets,
+		    bytes);
+}
+
 /* To be called exactly once per packet, whatever became of it. */
 static __always_inline void count(enum program program, enum reason reason, const struct packet *packet,
                                   const struct frame *frame, const struct trail *trail)
@@ -116,10 +137,14 @@ static __always_inline void count(enum program program, enum reason reason, cons
 		if (port)
 			add(&port->sent[verdict], packets, packet->length);
 	}
-	if (verdict == VERDICT_PORT && trail->receiver) {
+	if ((verdict == VERDICT_PORT || verdict == VERDICT_ROUTER) && trail->receiver) {
 		port = bpf_map_lookup_elem(&port_counters, &trail->receiver->slot);
 		if (port)
 			add(&port->received, packets, packet->length);
+	}
+	if (verdict <= VERDICT_UPLINK) {
+		count_flow(trail->flows[0], packets, frame->length);
+		count_flow(trail->flows[1], packets, frame->length);
 	}
 	if (verdict == VERDICT_DROP)
 		tell(program, reason, packet, trail->vni);

@@ -79,13 +79,13 @@ static __always_inline bool ecn_merges(const struct tunnel_source *source, const
 }
 
 /*
- * TC: REASON_TO_PORT, REASON_HELPER when nothing was changed, or REASON_REWRITE_FAILED when the packet is
- * spoiled.
+ * TC: `reason`, REASON_HELPER when nothing was changed, or REASON_REWRITE_FAILED when the packet is spoiled.
  *
  * The NIC may have verified checksums, counted from outside: one of them, the tunnel's, goes away (the
  * kernel's own decapsulation counts the same way). Without that the guest would have to verify in software.
  */
-static __always_inline enum reason decapsulate_tc(struct __sk_buff *skb, const struct frame *frame)
+static __always_inline enum reason decapsulate_tc(struct __sk_buff *skb, const struct frame *frame,
+                                                  enum reason reason)
 {
 	struct ethhdr inner = *frame->ethernet;
 
@@ -94,13 +94,13 @@ static __always_inline enum reason decapsulate_tc(struct __sk_buff *skb, const s
 	bpf_csum_level(skb, BPF_CSUM_LEVEL_DEC);
 	if (bpf_skb_store_bytes(skb, 0, &inner, sizeof(inner), 0))
 		return REASON_REWRITE_FAILED;
-	return REASON_TO_PORT;
+	return reason;
 }
 
-/* XDP: the inner frame is all there, only the packet's begin moves. REASON_TO_PORT or REASON_HELPER. */
-static __always_inline enum reason decapsulate_xdp(struct xdp_md *xdp)
+/* XDP: the inner frame is all there, only the packet's begin moves. `reason` or REASON_HELPER. */
+static __always_inline enum reason decapsulate_xdp(struct xdp_md *xdp, enum reason reason)
 {
-	return bpf_xdp_adjust_head(xdp, INNER_OFFSET) ? REASON_HELPER : REASON_TO_PORT;
+	return bpf_xdp_adjust_head(xdp, INNER_OFFSET) ? REASON_HELPER : reason;
 }
 
 #endif

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: (GPL-2.0-only OR Apache-2.0) */
 /*
- * Puts a guest's frame into a VXLAN packet, in TC, where segmentation offload and partial checksums survive:
- * a 64 KB GSO frame stays one frame, and the kernel or the NIC cuts it into tunnel packets as late as it can.
+ * Puts a guest's frame into a VXLAN packet. In TC segmentation offload and partial checksums survive: a 64 KB
+ * GSO frame stays one frame, and the kernel or the NIC cuts it into tunnel packets as late as it can.
  */
 #ifndef FISTPATH_ENCAP_H
 #define FISTPATH_ENCAP_H
@@ -52,50 +52,98 @@ static __always_inline __be16 length_field(__u32 length)
 }
 
 /*
- * Encapsulates the frame towards a node. REASON_TO_TUNNEL, REASON_HELPER when nothing was changed, or
- * REASON_REWRITE_FAILED when the packet is spoiled.
+ * The headers that carry the frame to a node of network `vni`. `hash`: the same for all packets of a flow.
+ * `headers` is zeroed.
  */
-static __always_inline enum reason encapsulate(struct __sk_buff *skb, const struct frame *frame, __u32 vni,
-                                               __be32 remote, const struct nexthop *nexthop)
+static __always_inline void fill_headers(struct tunnel_headers *headers, const struct frame *frame, __u32 vni,
+                                         __be32 remote, const struct nexthop *nexthop, __u32 hash)
 {
-	struct tunnel_headers headers = {};
 	__u32 udp_length =
-	        sizeof(headers.udp) + sizeof(headers.vxlan) + sizeof(headers.inner) + frame->length;
-	__u32 hash = bpf_get_hash_recalc(skb);
+	        sizeof(headers->udp) + sizeof(headers->vxlan) + sizeof(headers->inner) + frame->length;
 
-	__builtin_memcpy(headers.ethernet.h_dest, nexthop->dst_mac, ETH_ALEN);
-	__builtin_memcpy(headers.ethernet.h_source, nexthop->src_mac, ETH_ALEN);
-	headers.ethernet.h_proto = bpf_htons(ETH_P_IP);
+	__builtin_memcpy(headers->ethernet.h_dest, nexthop->dst_mac, ETH_ALEN);
+	__builtin_memcpy(headers->ethernet.h_source, nexthop->src_mac, ETH_ALEN);
+	headers->ethernet.h_proto = bpf_htons(ETH_P_IP);
 
-	headers.ipv4.version = 4;
-	headers.ipv4.ihl = sizeof(headers.ipv4) / 4;
+	headers->ipv4.version = 4;
+	headers->ipv4.ihl = sizeof(headers->ipv4) / 4;
 	/* RFC 6040, 4.1, normal mode. DSCP 0, as the kernel's VXLAN device. */
-	headers.ipv4.tos = frame->tos & ECN_MASK;
-	headers.ipv4.tot_len = length_field(sizeof(headers.ipv4) + udp_length);
+	headers->ipv4.tos = frame->tos & ECN_MASK;
+	headers->ipv4.tot_len = length_field(sizeof(headers->ipv4) + udp_length);
 	/*
 	 * GRO merges only what counts up alike inside and outside; a constant makes the receiver re-segment
 	 * (6 against 16 Gb/s, measured).
 	 */
-	headers.ipv4.id = frame->ipv4 ? frame->ipv4->id : 0;
-	headers.ipv4.ttl = OUTER_TTL;
-	headers.ipv4.protocol = IPPROTO_UDP;
-	headers.ipv4.saddr = underlay_address;
-	headers.ipv4.daddr = remote;
-	headers.ipv4.check = ipv4_checksum(&headers.ipv4);
+	headers->ipv4.id = frame->ipv4 ? frame->ipv4->id : 0;
+	headers->ipv4.ttl = OUTER_TTL;
+	headers->ipv4.protocol = IPPROTO_UDP;
+	headers->ipv4.saddr = underlay_address;
+	headers->ipv4.daddr = remote;
+	headers->ipv4.check = ipv4_checksum(&headers->ipv4);
 
-	headers.udp.source = bpf_htons(SOURCE_PORT_FIRST | ((hash ^ hash >> 16) & SOURCE_PORT_MASK));
-	headers.udp.dest = vxlan_port;
-	headers.udp.len = length_field(udp_length);
-	headers.udp.check = 0; /* as RFC 7348, 5 asks: the inner checksums protect the payload */
+	headers->udp.source = bpf_htons(SOURCE_PORT_FIRST | ((hash ^ hash >> 16) & SOURCE_PORT_MASK));
+	headers->udp.dest = vxlan_port;
+	headers->udp.len = length_field(udp_length);
+	headers->udp.check = 0; /* as RFC 7348, 5 asks: the inner checksums protect the payload */
 
-	headers.vxlan.flags = bpf_htonl(VXLAN_FLAG_I);
-	headers.vxlan.vni = bpf_htonl(vni << VXLAN_VNI_SHIFT);
-	headers.inner = *frame->ethernet;
+	headers->vxlan.flags = bpf_htonl(VXLAN_FLAG_I);
+	headers->vxlan.vni = bpf_htonl(vni << VXLAN_VNI_SHIFT);
+	headers->inner = *frame->ethernet;
+}
 
+/*
+ * TC: encapsulates the frame towards a node. REASON_TO_TUNNEL, REASON_HELPER when nothing was changed, or
+ * REASON_REWRITE_FAILED when the packet is spoiled.
+ */
+static __always_inline enum reason encapsulate_tc(struct __sk_buff *skb, const struct frame *frame, __u32 vni,
+                                                  __be32 remote, const struct nexthop *nexthop)
+{
+	struct tunnel_headers headers = {};
+
+	fill_headers(&headers, frame, vni, remote, nexthop, bpf_get_hash_recalc(skb));
 	if (bpf_skb_adjust_room(skb, TUNNEL_OVERHEAD, BPF_ADJ_ROOM_MAC, ENCAP_FLAGS))
 		return REASON_HELPER;
 	if (bpf_skb_store_bytes(skb, 0, &headers.ethernet, TUNNEL_HEADERS_LENGTH, 0))
 		return REASON_REWRITE_FAILED;
+	return REASON_TO_TUNNEL;
+}
+
+/*
+ * TC: the frame is in a tunnel and stays in one, to another node and maybe of another network: only the
+ * headers change. (Taking it out and putting it in again fails where the kernel that encapsulated it is our
+ * neighbour on a veth: the frame is still marked as encapsulated.) REASON_TO_TUNNEL or REASON_REWRITE_FAILED.
+ */
+static __always_inline enum reason retunnel_tc(struct __sk_buff *skb, const struct frame *frame, __u32 vni,
+                                               __be32 remote, const struct nexthop *nexthop)
+{
+	struct tunnel_headers headers = {};
+
+	fill_headers(&headers, frame, vni, remote, nexthop, bpf_get_hash_recalc(skb));
+	if (bpf_skb_store_bytes(skb, 0, &headers.ethernet, TUNNEL_HEADERS_LENGTH, 0))
+		return REASON_REWRITE_FAILED;
+	return REASON_TO_TUNNEL;
+}
+
+/*
+ * XDP: the same; `room` is what the tunnel's headers need more than the packet has (0: it is in a tunnel
+ * already). REASON_TO_TUNNEL, REASON_HELPER or REASON_REWRITE_FAILED.
+ */
+static __always_inline enum reason encapsulate_xdp(struct xdp_md *xdp, __u32 room, const struct frame *frame,
+                                                   __u32 vni, __be32 remote, const struct nexthop *nexthop,
+                                                   __u32 hash)
+{
+	struct tunnel_headers headers = {};
+	struct cursor cursor;
+	void *bytes;
+
+	fill_headers(&headers, frame, vni, remote, nexthop, hash);
+	if (room && bpf_xdp_adjust_head(xdp, -(__s32)room))
+		return REASON_HELPER;
+	cursor = (struct cursor){(void *)(long)xdp->data, (void *)(long)xdp->data_end};
+	bytes = take(&cursor, TUNNEL_HEADERS_LENGTH);
+	if (!bytes)
+		return REASON_REWRITE_FAILED;
+	__builtin_memcpy(bytes, &headers.ethernet, TUNNEL_HEADERS_LENGTH);
 	return REASON_TO_TUNNEL;
 }
 

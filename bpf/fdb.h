@@ -7,12 +7,39 @@
 #include "parse.h"
 
 /* NULL: unknown. The VNI is part of the key: two networks may use the same MAC. */
-static __always_inline const struct fdb_entry *find_destination(__u32 vni, const struct frame *frame)
+static __always_inline const struct fdb_entry *find_mac(__u32 vni, const __u8 *mac)
 {
 	struct fdb_key key = {.vni = vni};
 
-	__builtin_memcpy(key.mac, frame->ethernet->h_dest, sizeof(key.mac));
+	__builtin_memcpy(key.mac, mac, sizeof(key.mac));
 	return bpf_map_lookup_elem(&fdb, &key);
+}
+
+static __always_inline const struct fdb_entry *find_destination(__u32 vni, const struct frame *frame)
+{
+	return find_mac(vni, frame->ethernet->h_dest);
+}
+
+/* A router's own MAC, on either side. NULL: not of this node. */
+static __always_inline const struct gateway *find_gateway(const __u8 *mac)
+{
+	struct gateway_key key = {};
+
+	__builtin_memcpy(key.mac, mac, sizeof(key.mac));
+	return bpf_map_lookup_elem(&gateways, &key);
+}
+
+/* The way to a receiver on another node: REASON_TO_TUNNEL, REASON_NO_NEXTHOP or REASON_TOO_BIG. */
+static __always_inline enum reason find_tunnel(const struct packet *packet, const struct frame *frame,
+                                               const struct fdb_entry *receiver,
+                                               const struct nexthop **nexthop)
+{
+	*nexthop = bpf_map_lookup_elem(&nexthops, &receiver->remote);
+	if (!*nexthop)
+		return REASON_NO_NEXTHOP;
+	if ((*nexthop)->mtu < TUNNEL_OVERHEAD || !fits(packet, frame, (*nexthop)->mtu - TUNNEL_OVERHEAD))
+		return REASON_TOO_BIG;
+	return REASON_TO_TUNNEL;
 }
 
 /*
@@ -42,6 +69,14 @@ static __always_inline int deliver_xdp(const struct fdb_entry *port)
 	return bpf_redirect(port->ifindex, 0);
 }
 
+/* All of the frame in XDP's first buffer? */
+static __always_inline bool is_one_buffer(const struct packet *packet)
+{
+	const struct xdp_md *xdp = packet->context;
+
+	return xdp->data_end - xdp->data == packet->length;
+}
+
 /*
  * Does the port take this frame from XDP? A device without the means loses it silently, so the agent says so
  * by FDB_XDP. A frame of several buffers (jumbo) is taken by veth only: a tap lost 2 of 2, while the redirect
@@ -49,10 +84,7 @@ static __always_inline int deliver_xdp(const struct fdb_entry *port)
  */
 static __always_inline bool takes_from_xdp(const struct packet *packet, const struct fdb_entry *port)
 {
-	const struct xdp_md *xdp = packet->context;
-	bool one_buffer = xdp->data_end - xdp->data == packet->length;
-
-	return port->flags & FDB_XDP && (one_buffer || port->flags & FDB_PEER);
+	return port->flags & FDB_XDP && (is_one_buffer(packet) || port->flags & FDB_PEER);
 }
 
 #endif

@@ -22,6 +22,14 @@ static __always_inline enum reason guard_mac(const struct port *port, const stru
 	return same_mac(frame->ethernet->h_source, port->mac) ? UNDECIDED : REASON_SPOOFED_MAC;
 }
 
+/* One of the floating network's addresses that are routed to this network: any of its ports may use it. */
+static __always_inline bool is_routed(const struct port *port, __be32 address)
+{
+	struct routed_key key = {.vni = port->vni, .address = address};
+
+	return bpf_map_lookup_elem(&routed, &key) != NULL;
+}
+
 /*
  * ARP must tell the port's own MAC and address. Sender 0.0.0.0 is a probe for a duplicate address (RFC
  * 5227, 2.1.1). A router answers for every address behind it, so only its MAC counts.
@@ -32,7 +40,7 @@ static __always_inline enum reason guard_arp(const struct port *port, const stru
 		return REASON_SPOOFED_ARP;
 	if (port->flags & PORT_ROUTER || arp->sender == 0 || arp->sender == port->ipv4)
 		return UNDECIDED;
-	return REASON_SPOOFED_ARP;
+	return is_routed(port, arp->sender) ? UNDECIDED : REASON_SPOOFED_ARP;
 }
 
 /* 0.0.0.0 is no one's address: what a DHCP client has before it has any (RFC 2131, 4.1). */
@@ -40,7 +48,7 @@ static __always_inline enum reason guard_ipv4(const struct port *port, const str
 {
 	if (port->flags & PORT_ROUTER || ipv4->saddr == 0 || ipv4->saddr == port->ipv4)
 		return UNDECIDED;
-	return REASON_SPOOFED_IPV4;
+	return is_routed(port, ipv4->saddr) ? UNDECIDED : REASON_SPOOFED_IPV4;
 }
 
 /* To be called after parse_network(). IPv6 has no addresses to guard yet: the MAC is all there is. */

@@ -34,6 +34,18 @@ struct arp_ipv4 {
 	__be32 target;
 } __attribute__((packed));
 
+/* ICMP echo and its reply (RFC 792). */
+struct icmp_echo {
+	__u8 type;
+	__u8 code;
+	__sum16 checksum;
+	__be16 identifier;
+	__be16 sequence;
+};
+
+#define ICMP_ECHO_REPLY 0
+#define ICMP_ECHO       8
+
 /*
  * VXLAN (RFC 7348, 5):
  *
@@ -109,11 +121,10 @@ static __always_inline enum reason parse_ethernet(const struct packet *packet, _
 	if (!ethernet)
 		return REASON_TRUNCATED;
 
-	/* Segments are judged by their headers: a GSO frame must show its transport header too. */
-	__u32 transport = packet->segment_size ? sizeof(struct tcphdr) : 0;
-
+	/* The transport header too, as far as there is one: for the segments of a GSO frame, and for NAT. */
 	cursor = packet_at(packet, offset,
-	                   sizeof(*ethernet) + network_header_length(ethernet->h_proto) + transport);
+	                   sizeof(*ethernet) + network_header_length(ethernet->h_proto) +
+	                           sizeof(struct tcphdr));
 	ethernet = take(&cursor, sizeof(*ethernet));
 	if (!ethernet)
 		return REASON_TRUNCATED;

@@ -2,18 +2,16 @@
 /*
  * TC ingress of every port: what a guest, or the network's router, sends.
  *
- *   sender allowed? -> destination known? -> fits? -> local port, or tunnel
+ *   sender allowed? -> destination known? -> fits? -> local port, tunnel, or by a flow of NAT (nat.h)
  *
  * Only a sender that pretends to be another is refused. Whatever is not sure goes to the kernel, untouched:
  * the bridge and the VXLAN device behind this hook do the same work for every packet.
  */
-#include "count.h"
-#include "encap.h"
-#include "fdb.h"
+#include "forward.h"
 #include "guard.h"
 
 static __always_inline enum reason decide(const struct packet *packet, struct frame *frame,
-                                          struct trail *trail, const struct nexthop **nexthop)
+                                          struct trail *trail, struct way *way)
 {
 	__u32 ifindex = packet->ifindex;
 	const struct port *sender = bpf_map_lookup_elem(&ports, &ifindex);
@@ -54,15 +52,12 @@ static __always_inline enum reason decide(const struct packet *packet, struct fr
 		return REASON_SAME_PORT;
 	if (!fits(packet, frame, receiver->mtu))
 		return REASON_TOO_BIG;
-	if (receiver->ifindex)
-		return REASON_TO_PORT;
-
-	*nexthop = bpf_map_lookup_elem(&nexthops, &receiver->remote);
-	if (!*nexthop)
-		return REASON_NO_NEXTHOP;
-	if ((*nexthop)->mtu < TUNNEL_OVERHEAD || !fits(packet, frame, (*nexthop)->mtu - TUNNEL_OVERHEAD))
-		return REASON_TOO_BIG;
-	return REASON_TO_TUNNEL;
+	way->vni = sender->vni;
+	if (!receiver->ifindex)
+		return find_tunnel(packet, frame, receiver, &way->nexthop);
+	if (receiver->flags & FDB_ROUTER)
+		return translate(packet, frame, sender->vni, sender->vni, trail, way);
+	return REASON_TO_PORT;
 }
 
 SEC("tc")
@@ -71,23 +66,15 @@ int port(struct __sk_buff *skb)
 	struct packet packet = tc_packet(skb);
 	struct frame frame = {};
 	struct trail trail = {};
-	const struct nexthop *nexthop = NULL;
-	enum reason reason = decide(&packet, &frame, &trail, &nexthop);
+	struct way way = {};
+	enum reason reason = decide(&packet, &frame, &trail, &way);
 
-	if (reason == REASON_TO_TUNNEL)
-		reason = encapsulate(skb, &frame, trail.vni, trail.receiver->remote, nexthop);
+	if (reason == REASON_REFRESH)
+		take_turn(&way);
+	reason = change_tc(skb, &frame, reason, &trail, &way);
 
 	count(PROGRAM_PORT, reason, &packet, &frame, &trail);
-	switch (verdict_of(reason)) {
-	case VERDICT_PORT:
-		return deliver_tc(skb, trail.receiver, frame.ethertype);
-	case VERDICT_TUNNEL:
-		return bpf_redirect(nexthop->ifindex, 0);
-	case VERDICT_KERNEL:
-		return TC_ACT_OK;
-	default:
-		return TC_ACT_SHOT;
-	}
+	return leave_tc(skb, &frame, reason, &trail, &way);
 }
 
 char LICENSE[] SEC("license") = "GPL";

@@ -1,14 +1,12 @@
 /* SPDX-License-Identifier: (GPL-2.0-only OR Apache-2.0) */
 /*
  * TC ingress of each VXLAN device: what the kernel has merged and decapsulated, TCP above all, goes straight
- * to its port, past the bridge. Who may send here was checked on the underlay.
+ * to its port, past the bridge, or by a flow of NAT (nat.h). Who may send here was checked on the underlay.
  */
-#include "count.h"
-#include "fdb.h"
-#include "parse.h"
+#include "forward.h"
 
 static __always_inline enum reason decide(const struct packet *packet, struct frame *frame,
-                                          struct trail *trail)
+                                          struct trail *trail, struct way *way)
 {
 	__u32 ifindex = packet->ifindex;
 	const struct tunnel *tunnel = bpf_map_lookup_elem(&tunnels, &ifindex);
@@ -31,6 +29,8 @@ static __always_inline enum reason decide(const struct packet *packet, struct fr
 		return REASON_NOT_LOCAL;
 	if (!fits(packet, frame, receiver->mtu))
 		return REASON_TOO_BIG;
+	if (receiver->flags & FDB_ROUTER)
+		return translate(packet, frame, tunnel->vni, tunnel->vni, trail, way);
 	return REASON_TO_PORT;
 }
 
@@ -40,12 +40,15 @@ int tunnel(struct __sk_buff *skb)
 	struct packet packet = tc_packet(skb);
 	struct frame frame = {};
 	struct trail trail = {};
-	enum reason reason = decide(&packet, &frame, &trail);
+	struct way way = {};
+	enum reason reason = decide(&packet, &frame, &trail, &way);
+
+	if (reason == REASON_REFRESH)
+		take_turn(&way);
+	reason = change_tc(skb, &frame, reason, &trail, &way);
 
 	count(PROGRAM_TUNNEL, reason, &packet, &frame, &trail);
-	if (verdict_of(reason) == VERDICT_PORT)
-		return deliver_tc(skb, trail.receiver, frame.ethertype);
-	return TC_ACT_OK;
+	return leave_tc(skb, &frame, reason, &trail, &way);
 }
 
 char LICENSE[] SEC("license") = "GPL";

@@ -2,20 +2,20 @@
 /*
  * The mesh NIC: what other nodes send. The same decision at TC ingress and at XDP.
  *
- *   a tunnel packet for us? -> sender a member of that network? -> destination local? -> port
+ *   a tunnel packet for us? -> sender a member of that network? -> destination local? -> port, or by a
+ *   flow of NAT (nat.h)
  *
  * TCP and merged (GSO) frames go to the kernel's VXLAN device by GRO, and from there straight to their port
  * (tunnel.bpf.c): taking a merged frame out of its tunnel by hand makes the kernel cut it up again, at a
  * quarter to 0.4 of the bulk rate, and UDP segments are lost. The choice is by protocol and never by size,
  * which would reorder.
  */
-#include "count.h"
 #include "decap.h"
-#include "fdb.h"
+#include "forward.h"
 #include "guard.h"
 
 static __always_inline enum reason decide(const struct packet *packet, struct frame *frame,
-                                          struct trail *trail)
+                                          struct trail *trail, struct way *way)
 {
 	struct tunnel_source source = {};
 	const struct fdb_entry *receiver;
@@ -50,9 +50,59 @@ static __always_inline enum reason decide(const struct packet *packet, struct fr
 		return REASON_NOT_LOCAL;
 	if (!fits(packet, frame, receiver->mtu))
 		return REASON_TOO_BIG;
-	if (packet->hook == HOOK_XDP && !takes_from_xdp(packet, receiver))
+	reason = receiver->flags & FDB_ROUTER ? translate(packet, frame, source.vni, source.vni, trail, way)
+	                                      : REASON_TO_PORT;
+	/* To `receiver` as it is; what a flow takes elsewhere was judged with it. */
+	if (packet->hook == HOOK_XDP && !trail->flows[0] && verdict_of(reason) != VERDICT_KERNEL &&
+	    !takes_from_xdp(packet, receiver))
 		return REASON_NO_XDP;
-	return REASON_TO_PORT;
+	return reason;
+}
+
+/* Takes the frame out of its tunnel, unless it goes on in one, and translates it, as decided. */
+static __always_inline enum reason unwrap_tc(struct __sk_buff *skb, const struct frame *frame,
+                                             enum reason reason, const struct trail *trail,
+                                             const struct way *way)
+{
+	switch (verdict_of(reason)) {
+	case VERDICT_PORT:
+	case VERDICT_ROUTER:
+	case VERDICT_UPLINK:
+		reason = decapsulate_tc(skb, frame, reason);
+		break;
+	case VERDICT_TUNNEL:
+		reason = retunnel_tc(skb, frame, way->vni, trail->receiver->remote, way->nexthop);
+		break;
+	default:
+		break;
+	}
+	if (trail->flows[0] && is_forwarded(reason))
+		reason =
+		        rewrite_tc(skb, reason == REASON_TO_TUNNEL ? INNER_OFFSET : 0, reason, &way->rewrite);
+	return reason;
+}
+
+static __always_inline enum reason unwrap_xdp(struct xdp_md *xdp, const struct frame *frame,
+                                              enum reason reason, const struct trail *trail,
+                                              const struct way *way)
+{
+	switch (verdict_of(reason)) {
+	case VERDICT_PORT:
+	case VERDICT_ROUTER:
+	case VERDICT_UPLINK:
+		reason = decapsulate_xdp(xdp, reason);
+		break;
+	case VERDICT_TUNNEL:
+		reason = encapsulate_xdp(xdp, 0, frame, way->vni, trail->receiver->remote, way->nexthop,
+		                         flow_hash(&way->rewrite));
+		break;
+	default:
+		break;
+	}
+	if (trail->flows[0] && is_forwarded(reason))
+		reason = rewrite_xdp(xdp, reason == REASON_TO_TUNNEL ? INNER_OFFSET : 0, reason,
+		                     &way->rewrite);
+	return reason;
 }
 
 SEC("tc")
@@ -61,20 +111,15 @@ int underlay_tc(struct __sk_buff *skb)
 	struct packet packet = tc_packet(skb);
 	struct frame frame = {};
 	struct trail trail = {};
-	enum reason reason = decide(&packet, &frame, &trail);
+	struct way way = {};
+	enum reason reason = decide(&packet, &frame, &trail, &way);
 
-	if (reason == REASON_TO_PORT)
-		reason = decapsulate_tc(skb, &frame);
+	reason = unwrap_tc(skb, &frame, reason, &trail, &way);
+	if (reason == REASON_REFRESH)
+		take_turn(&way);
 
 	count(PROGRAM_UNDERLAY, reason, &packet, &frame, &trail);
-	switch (verdict_of(reason)) {
-	case VERDICT_PORT:
-		return deliver_tc(skb, trail.receiver, frame.ethertype);
-	case VERDICT_DROP:
-		return TC_ACT_SHOT;
-	default:
-		return TC_ACT_OK;
-	}
+	return leave_tc(skb, &frame, reason, &trail, &way);
 }
 
 /* "frags": on a veth of MTU 9000 nothing else attaches, and a NIC hands jumbo frames over in several buffers.
@@ -85,20 +130,15 @@ int underlay_xdp(struct xdp_md *xdp)
 	struct packet packet = xdp_packet(xdp);
 	struct frame frame = {};
 	struct trail trail = {};
-	enum reason reason = decide(&packet, &frame, &trail);
+	struct way way = {};
+	enum reason reason = decide(&packet, &frame, &trail, &way);
 
-	if (reason == REASON_TO_PORT)
-		reason = decapsulate_xdp(xdp);
+	reason = unwrap_xdp(xdp, &frame, reason, &trail, &way);
+	if (reason == REASON_REFRESH)
+		take_turn(&way);
 
 	count(PROGRAM_UNDERLAY, reason, &packet, &frame, &trail);
-	switch (verdict_of(reason)) {
-	case VERDICT_PORT:
-		return deliver_xdp(trail.receiver);
-	case VERDICT_DROP:
-		return XDP_DROP;
-	default:
-		return XDP_PASS;
-	}
+	return leave_xdp(reason, &trail, &way);
 }
 
 char LICENSE[] SEC("license") = "GPL";

@@ -97,6 +97,7 @@ export const FdbFlag = {
 
 export const RouterFlag = {
   ROUTER_XDP: 1,
+  ROUTER_UNDERLAY_XDP: 2,
 } as const;
 
 export const Side = {
