@@ -18,6 +18,8 @@ export interface CapturedFrame {
   gso: number;
   /** The transport checksum is not finished. */
   partial: boolean;
+  /** When the kernel saw it, as Date.now() counts. */
+  time: number;
 }
 
 let captures = 0;

@@ -44,20 +44,25 @@ export class Rest {
   #send<T>(method: string, path: string, body: unknown): Promise<T> {
     const headers: Record<string, string> = {};
     if (this.#token !== '') headers.Authorization = `Bearer ${this.#token}`;
-    if (body !== undefined) headers['Content-Type'] = 'application/json';
+    const text = body === undefined ? '' : JSON.stringify(body);
+    if (body !== undefined) {
+      headers['Content-Type'] = 'application/json';
+      // Node sends no length with a DELETE by itself.
+      headers['Content-Length'] = String(Buffer.byteLength(text));
+    }
     return new Promise((resolve, reject) => {
       const outgoing = request({ socketPath: this.#socketPath, method, path, headers }, (answer) => {
-        let text = '';
+        let said = '';
         answer.setEncoding('utf8').on('data', (part: string) => {
-          text += part;
+          said += part;
         });
         answer.on('end', () => {
-          if (answer.statusCode === 200) resolve(JSON.parse(text) as T);
-          else reject(new RestError(method, path, answer.statusCode ?? 0, text));
+          if (answer.statusCode === 200) resolve(JSON.parse(said) as T);
+          else reject(new RestError(method, path, answer.statusCode ?? 0, said));
         });
       });
       outgoing.on('error', (error) => reject(new Error(`${method} ${path}: ${error.message}`)));
-      outgoing.end(body === undefined ? undefined : JSON.stringify(body));
+      outgoing.end(text);
     });
   }
 }

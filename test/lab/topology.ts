@@ -171,7 +171,8 @@ export class Topology {
       );
     }
     await this.down();
-    mkdirSync(this.directory, { recursive: true, mode: 0o700 });
+    // Passable: dnsmasq reads its files as a user of its own.
+    mkdirSync(this.directory, { recursive: true, mode: 0o711 });
     writeFileSync(record, JSON.stringify(identify(process.pid)));
     await Promise.all(this.#all().map((node) => this.#hold(node)));
     await this.wire.shell(
@@ -199,7 +200,7 @@ export class Topology {
   }
 
   async #hold(node: LabNode): Promise<void> {
-    mkdirSync(node.directory, { recursive: true, mode: 0o700 });
+    mkdirSync(node.directory, { recursive: true, mode: 0o711 });
     const kind = this.nodes.includes(node) ? 'node' : 'around';
     const id = startBackground(
       this.directory,

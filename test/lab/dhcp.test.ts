@@ -1,0 +1,153 @@
+import assert from 'node:assert/strict';
+import { readFileSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { Capture } from './capture.ts';
+import { type Network, routerOf } from './cluster.ts';
+import { pingLoss, useCluster } from './fixture.ts';
+import { GUEST_DEVICE, type Guest } from './guest.ts';
+import { SERVER_ADDRESS } from './outside.ts';
+import { until } from './process.ts';
+
+const DOMAIN = 'system.internal';
+/** What a client does with an answer, as a distribution's script does; prints what it was told. */
+const SCRIPT = `#!/bin/sh
+[ "$1" = bound ] || exit 0
+ip address add "$ip/$mask" dev "$interface"
+ip link set "$interface" mtu "$mtu"
+ip route add default via "$router"
+for name in ip subnet router dns domain mtu lease serverid; do
+  eval "echo told $name=\\$$name"
+done
+`;
+
+describe('DHCP and DNS', function () {
+  this.timeout(60_000);
+  let [full, bare, silent]: Network[] = [];
+  let [near, far, plain, alone]: Guest[] = [];
+  let script = '';
+  const cluster = useCluster({ ports: 'netns' }, async () => {
+    script = join(cluster.topology.directory, 'udhcpc.sh');
+    writeFileSync(script, SCRIPT, { mode: 0o755 });
+    full = await cluster.createNetwork('full', '192.168.0.0/24', { dhcp: true, nat: true, dns: true });
+    bare = await cluster.createNetwork('bare', '192.168.0.0/24', { dhcp: true });
+    silent = await cluster.createNetwork('silent', '192.168.0.0/24', { nat: true });
+    near = await cluster.createGuest('near', full, 'sf-1');
+    far = await cluster.createGuest('far', full, 'sf-2');
+    plain = await cluster.createGuest('plain', bare, 'sf-2');
+    alone = await cluster.createGuest('alone', silent, 'sf-2');
+    cluster.topology.outside.start(
+      'resolver',
+      [
+        'dnsmasq',
+        '--keep-in-foreground',
+        '--conf-file=/dev/null',
+        '--no-resolv',
+        '--no-hosts',
+        '--pid-file=',
+        '--address=/outside.test/203.0.113.77',
+      ],
+      { namespace: cluster.server.namespace },
+    );
+    await cluster.setMode('ebpf');
+  });
+
+  /** Takes a guest's address away and asks for one; what the client was told, or undefined when nobody answered. */
+  async function ask(guest: Guest, tries = 5): Promise<Record<string, string> | undefined> {
+    await guest.run(['ip', 'address', 'flush', 'dev', GUEST_DEVICE]);
+    const client = ['udhcpc', '-i', GUEST_DEVICE, '-f', '-n', '-q', '-s', script, '-t', String(tries)];
+    const { stdout } = await guest.tryRun([...client, '-T', '2', '-A', '0', '-O', 'mtu']);
+    const told = [...stdout.matchAll(/^told (\w+)=(.*)$/gm)].map((match) => [match[1], match[2]]);
+    return told.length > 0 ? (Object.fromEntries(told) as Record<string, string>) : undefined;
+  }
+
+  /** The addresses that a name has, asked with a guest's own tool. */
+  async function resolve(guest: Guest, name: string, server = routerOf(full!)): Promise<string[]> {
+    const { stdout } = await guest.tryRun(['busybox', 'nslookup', '-type=a', name, server]);
+    const answer = stdout.slice(stdout.indexOf('\n\n'));
+    return [...answer.matchAll(/^Address(?: \d+)?: (\S+)$/gm)].map((match) => match[1]!);
+  }
+
+  const file = (network: Network, name: string) =>
+    join(cluster.controller.directory, 'state', 'dnsmasq', network.uuid, name);
+  const pidFile = (network: Network) => file(network, 'pid');
+  const leasesOf = (network: Network) => readFileSync(file(network, 'leases'), 'utf8');
+
+  for (const place of ['sf-1', 'sf-2']) {
+    it(`a client on ${place} gets its address and every option, and reaches the outside`, async () => {
+      const guest = place === 'sf-1' ? near! : far!;
+      assert.deepEqual(await ask(guest), {
+        ip: guest.address.ipv4,
+        subnet: '255.255.255.0',
+        router: routerOf(full!),
+        dns: routerOf(full!),
+        domain: DOMAIN,
+        mtu: String(full!.mtu),
+        lease: '3600',
+        serverid: routerOf(full!),
+      });
+      assert.match(leasesOf(full!), new RegExp(`${guest.address.mac} ${guest.address.ipv4} `));
+      assert.equal(await pingLoss(guest, SERVER_ADDRESS, 3), 0);
+    });
+  }
+
+  it('without DNS and NAT a client is told the servers of the configuration', async () => {
+    const told = await ask(plain!);
+    assert.equal(told?.ip, plain!.address.ipv4);
+    assert.equal(told?.dns, SERVER_ADDRESS);
+  });
+
+  it('names of instances, entries and names of the outside resolve', async () => {
+    assert.deepEqual(await resolve(near!, `far.${DOMAIN}`), [far!.address.ipv4]);
+    assert.deepEqual(await resolve(far!, `near.${DOMAIN}`), [near!.address.ipv4]);
+    assert.deepEqual(await resolve(far!, 'www.outside.test'), ['203.0.113.77']);
+    const entry = { name: 'db', value: '192.168.0.250' };
+    await cluster.rest.call('POST', `/networks/${full!.uuid}/dns`, entry);
+    await until('the entry resolves', async () => {
+      return (await resolve(far!, `db.${DOMAIN}`)).join() === entry.value;
+    });
+    await cluster.rest.call('DELETE', `/networks/${full!.uuid}/dns`, { name: 'db' });
+    await until('the entry is gone', async () => (await resolve(far!, `db.${DOMAIN}`)).length === 0);
+    assert.deepEqual(await resolve(plain!, `far.${DOMAIN}`), [], 'a network without DNS answers');
+  });
+
+  it('a new instance gets its address without a restart, a deleted one loses its lease', async () => {
+    const before = readFileSync(pidFile(full!), 'utf8');
+    const late = await cluster.createGuest('late', full!, 'sf-2');
+    assert.equal((await ask(late))?.ip, late.address.ipv4);
+    assert.match(leasesOf(full!), new RegExp(late.address.mac));
+    await cluster.rest.call('DELETE', `/instances/${late.namespace}`);
+    await until('the lease is gone', () => !leasesOf(full!).includes(late.address.mac));
+    await until('the name is gone', async () => (await resolve(near!, `late.${DOMAIN}`)).length === 0);
+    assert.equal(readFileSync(pidFile(full!), 'utf8'), before, 'dnsmasq was restarted');
+  });
+
+  it('--no-dhcp: nothing answers within 10 s', async () => {
+    const capture = await Capture.start(alone!.node, GUEST_DEVICE, alone!.namespace);
+    const start = Date.now();
+    assert.equal(await ask(alone!, 6), undefined);
+    assert.ok(Date.now() - start >= 10_000, `the client waited only ${Date.now() - start} ms`);
+    const frames = await capture.end();
+    const udp = frames.filter(({ bytes }) => bytes.readUInt16BE(12) === 0x0800 && bytes[23] === 17);
+    assert.ok(
+      udp.some(({ out, bytes }) => out && bytes.readUInt16BE(36) === 67),
+      'the client did not ask',
+    );
+    assert.deepEqual(
+      udp.filter(({ out }) => !out),
+      [],
+    );
+  });
+
+  it('`network ping` asks from the router', async () => {
+    for (const [network, to] of [
+      [full!, near!.address.ipv4],
+      [full!, far!.address.ipv4],
+    ] as const) {
+      const { stdout } = await cluster.rest.call<{ stdout: string }>(
+        'GET',
+        `/networks/${network.uuid}/ping/${to}`,
+      );
+      assert.match(stdout, / 0% packet loss/);
+    }
+  });
+});
