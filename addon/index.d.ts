@@ -242,6 +242,12 @@ export function inNamespace(
 /** /proc/net/dev of another network namespace: its devices' statistics, in the text that proc(5) describes. */
 export function devicesIn(path: string): Promise<string>;
 
+/**
+ * What a device can do for XDP now: bits of enum netdev_xdp_act (linux/netdev.h), such as 4: it takes frames that are
+ * redirected to it. ENODEV: no such device; ENOENT: the kernel does not tell (before Linux 6.3).
+ */
+export function xdpFeatures(ifindex: number): number;
+
 /** Number of possible CPUs. */
 export const possibleCpus: number;
 /** libbpf's version, e.g. '1.1'. */

@@ -30,6 +30,7 @@ export const {
   RingBuffer,
   inNamespace,
   devicesIn,
+  xdpFeatures,
   detachTc,
   queryTc,
   possibleCpus,

@@ -1,6 +1,7 @@
 /* What the addon exports. */
 #include <bpf/libbpf.h>
 #include <napi.h>
+#include "features.h"
 #include "handle.h"
 #include "link.h"
 #include "map.h"
@@ -36,6 +37,7 @@ Napi::Object Initialise(Napi::Env env, Napi::Object exports)
 	exports["RingBuffer"] = RingBuffer::Define(env);
 	exports["inNamespace"] = Napi::Function::New<Checked<InNamespace>>(env, "inNamespace");
 	exports["devicesIn"] = Napi::Function::New<Checked<DevicesIn>>(env, "devicesIn");
+	exports["xdpFeatures"] = Napi::Function::New<Checked<XdpFeatures>>(env, "xdpFeatures");
 	exports["detachTc"] = Napi::Function::New<Checked<DetachTc>>(env, "detachTc");
 	exports["queryTc"] = Napi::Function::New<Checked<QueryTc>>(env, "queryTc");
 	exports["startTestRun"] = Napi::Function::New<Checked<StartTestRun>>(env, "startTestRun");
