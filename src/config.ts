@@ -18,6 +18,10 @@ const MapSizes = Type.Object(
     nexthops: Type.Optional(Capacity),
     /** Cached NAT decisions, two for each connection. */
     flows: Type.Optional(Capacity),
+    /** Of the network node: addresses whose traffic with the outside is counted. */
+    accounts: Type.Optional(Capacity),
+    /** Routed addresses. */
+    routed: Type.Optional(Capacity),
   },
   { additionalProperties: false },
 );

@@ -24,7 +24,10 @@ const config: FastPathConfig = {
   underlayAddress: '10.2.1.11',
   vxlanPort: 4789,
   underlayHook: 'tc',
+  uplinkHook: 'tc',
   mapSizes: { fdb: 1000, ports: 100 },
+  networkNode: false,
+  flowRefreshSeconds: 3,
 };
 
 function network(vni: number, port: string): { wanted: fistpath.INodeNetwork; devices: NetworkDevices } {
@@ -54,6 +57,7 @@ function network(vni: number, port: string): { wanted: fistpath.INodeNetwork; de
           xdp: false,
         },
       ],
+      nat: null,
     },
   };
 }
@@ -80,9 +84,9 @@ describe('FastPath, with real devices', () => {
       execFileSync('ip', ['link', 'del', device], { stdio: 'ignore' });
   });
 
-  it('attaches ports, tunnels and the underlay, and fills the maps', () => {
-    fastPath.apply(network(2, 'p2'));
-    fastPath.apply(network(3, 'p3'));
+  it('attaches ports, tunnels and the underlay, and fills the maps', async () => {
+    await fastPath.apply(network(2, 'p2'));
+    await fastPath.apply(network(3, 'p3'));
     fastPath.attachUnderlay(ifindex('under0'));
     const expected = [
       `port-${ifindex('p2')}`,
@@ -95,21 +99,21 @@ describe('FastPath, with real devices', () => {
       links(),
       expected.sort((a, b) => a.localeCompare(b)),
     );
-    const fdb = BpfMap.open(`${PINS}/maps-1/fdb`);
+    const fdb = BpfMap.open(`${PINS}/maps-2/fdb`);
     assert.equal(fdb.entries().count, 4);
     assert.equal(fdb.info.maxEntries, 1000);
     fdb.close();
   });
 
-  it('does nothing when there is nothing to do', () => {
+  it('does nothing when there is nothing to do', async () => {
     const before = fastPath.writes;
-    fastPath.apply(network(2, 'p2'));
+    await fastPath.apply(network(2, 'p2'));
     fastPath.attachUnderlay(ifindex('under0'));
     fastPath.sweep();
     assert.equal(fastPath.writes, before);
   });
 
-  it('is adopted by the next process: same links, same entries, new programs', () => {
+  it('is adopted by the next process: same links, same entries, new programs', async () => {
     const path = `${PINS}/links/port-${ifindex('p2')}`;
     const info = () => {
       const link = BpfLink.open(path);
@@ -120,31 +124,31 @@ describe('FastPath, with real devices', () => {
     const before = info();
     fastPath.close();
     fastPath = new FastPath(config, () => {});
-    fastPath.apply(network(2, 'p2'));
-    fastPath.apply(network(3, 'p3'));
+    await fastPath.apply(network(2, 'p2'));
+    await fastPath.apply(network(3, 'p3'));
     fastPath.attachUnderlay(ifindex('under0'));
     assert.equal(fastPath.writes, 0, 'entries and attachments are there already');
     assert.equal(info().id, before.id, 'the link stays, so the hook was never empty');
     assert.notEqual(info().programId, before.programId, 'and runs the program that was just loaded');
   });
 
-  it('makes an attachment anew whose device was replaced', () => {
+  it('makes an attachment anew whose device was replaced', async () => {
     const old = ifindex('p3');
     ip('link del p3');
     ip('link add p3 type veth peer name g3');
     assert.notEqual(ifindex('p3'), old);
-    fastPath.apply(network(3, 'p3'));
+    await fastPath.apply(network(3, 'p3'));
     fastPath.sweep();
     assert.ok(!links().includes(`port-${old}`), 'the pin of the device that is gone');
     assert.ok(links().includes(`port-${ifindex('p3')}`));
   });
 
-  it('makes it anew, too, when the new device has the ifindex of the old one', () => {
+  it('makes it anew, too, when the new device has the ifindex of the old one', async () => {
     const index = ifindex('p3');
     ip('link del p3');
     ip(`link add p3 index ${index} type veth peer name g3`);
     const before = fastPath.writes;
-    fastPath.apply(network(3, 'p3'));
+    await fastPath.apply(network(3, 'p3'));
     assert.equal(fastPath.writes, before + 1, 'the attachment alone');
     const link = BpfLink.open(`${PINS}/links/port-${index}`);
     assert.equal(link.info.ifindex, index);
@@ -200,57 +204,57 @@ describe('FastPath, with real devices', () => {
     fastPath = new FastPath(config, () => {});
   });
 
-  it('drops nobody for want of room in a map: the kernel decides about the rest', () => {
+  it('drops nobody for want of room in a map: the kernel decides about the rest', async () => {
     const pins = `${PINS}-full`;
     const full = new FastPath(
       { ...config, bpfDirectory: pins, mapSizes: { members: 1, ports: 1 } },
       () => {},
     );
     const count = (name: string) => {
-      const map = BpfMap.open(`${pins}/maps-1/${name}`);
+      const map = BpfMap.open(`${pins}/maps-2/${name}`);
       const { count } = map.entries();
       map.close();
       return count;
     };
     const [first, second] = [network(2, 'p2'), network(3, 'p3')];
     const counts = () => ['members', 'networks', 'ports', 'fdb'].map(count);
-    full.apply(first);
+    await full.apply(first);
     assert.deepEqual(counts(), [1, 1, 1, 2]);
     // Without an entry in `networks` a member that found no room is not refused.
     const more = { ...first, wanted: { ...first.wanted, peers: ['10.2.1.12', '10.2.1.13'] } };
-    assert.throws(() => full.apply(more), /map members is full \(1 entries\): raise map_sizes.members/);
+    await assert.rejects(full.apply(more), /map members is full \(1 entries\): raise map_sizes.members/);
     assert.deepEqual(counts(), [1, 0, 1, 2]);
-    full.apply(first);
+    await full.apply(first);
     assert.deepEqual(counts(), [1, 1, 1, 2]);
-    assert.throws(
-      () => full.apply({ ...second, wanted: { ...second.wanted, peers: [] } }),
+    await assert.rejects(
+      full.apply({ ...second, wanted: { ...second.wanted, peers: [] } }),
       /map ports is full/,
     );
     assert.deepEqual(counts(), [1, 2, 1, 4], 'what can be reached by the fast path still is');
     full.remove(2);
-    full.apply({ ...second, wanted: { ...second.wanted, peers: [] } });
+    await full.apply({ ...second, wanted: { ...second.wanted, peers: [] } });
     assert.deepEqual(counts(), [0, 1, 1, 2], 'room again');
     full.switchOff();
     full.close();
   });
 
-  it('detaches without loading anything, and where there is no TCX, what has no pin', () => {
+  it('detaches without loading anything, and where there is no TCX, what has no pin', async () => {
     const object = new BpfObject(readFileSync(new URL('../../bpf/out/port.bpf.o', import.meta.url)));
     object.load();
     const [index, handle, priority] = [ifindex('p3'), 0xf157, 49157];
     object.program('port').attachTc(index, 'ingress', handle, priority, false);
-    fastPath.apply(network(2, 'p2'));
+    await fastPath.apply(network(2, 'p2'));
     detachAll(PINS, [`port-${index}`, `tunnel-${ifindex('vx3')}`]);
     assert.deepEqual([links(), queryTc(index, 'ingress', handle, priority)], [[], 0]);
     object.close();
   });
 
-  it('goes away completely', () => {
-    fastPath.apply(network(2, 'p2'));
+  it('goes away completely', async () => {
+    await fastPath.apply(network(2, 'p2'));
     fastPath.attachUnderlay(ifindex('under0'));
     fastPath.switchOff();
     assert.deepEqual(links(), []);
     assert.deepEqual(fastPath.networks(), []);
-    assert.ok(existsSync(`${PINS}/maps-1/counters`), 'counters stay');
+    assert.ok(existsSync(`${PINS}/maps-2/counters`), 'counters stay');
   });
 });

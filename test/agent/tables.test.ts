@@ -50,6 +50,7 @@ const tables = networkTables(
         xdp: true,
       },
     ],
+    nat: null,
   },
   (ifindex) => ifindex - 40,
 );

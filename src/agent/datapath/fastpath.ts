@@ -8,17 +8,19 @@
 import { type BpfMap, RingBuffer } from '#addon';
 import type { fistpath } from '#proto';
 import type { NetworkDevices } from '../kernel/kernel.ts';
-import { Event, FdbKey, MemberKey, Port, PortCounters, Tunnel } from './abi.ts';
+import { Account, AccountKey, Event, FdbKey, Gateway, MemberKey, Port, RoutedKey, Tunnel } from './abi.ts';
 import { bytesOf, type Entries, MirroredMap } from './mirror.ts';
+import { learnPins, Nat, type NatConfig } from './nat.ts';
 import { readNexthops } from './nexthops.ts';
 import { Pins } from './pins.ts';
-import { detachPinned, Programs, type ProgramsConfig, type UnderlayHook } from './programs.ts';
-import { bytes, type NetworkTables, NO_TABLES, networkTables, U32 } from './tables.ts';
+import { detachPinned, type Hook, Programs, type ProgramsConfig } from './programs.ts';
+import { Slots } from './slots.ts';
+import { type NetworkTables, NO_TABLES, networkTables } from './tables.ts';
 
-export interface FastPathConfig extends ProgramsConfig {
+export interface FastPathConfig extends ProgramsConfig, NatConfig {
   bpfDirectory: string;
-  /** Wanted; falls back to tc, with the reason in status(). */
-  underlayHook: UnderlayHook;
+  /** Wanted; falls back to tc, with the reason in problems. */
+  underlayHook: Hook;
 }
 
 /** A network as it is wanted and as it is on this node. */
@@ -30,7 +32,11 @@ export interface PlacedNetwork {
 type TableName = keyof NetworkTables;
 
 /** In this order a network comes; it goes in the other one. */
-const ORDER: TableName[] = ['members', 'fdb', 'ports', 'tunnels', 'networks'];
+const ORDER: TableName[] = [
+  ...(['members', 'routed', 'fdb', 'ports', 'tunnels', 'networks'] as const),
+  // A flow counts, and is recorded, when its router is there: the rest must be right by then.
+  ...(['accounts', 'gateways', 'routers'] as const),
+];
 
 function view(bytes: Uint8Array): DataView {
   return new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
@@ -41,6 +47,10 @@ function ifindexOf(key: string): number {
   return view(bytesOf(key)).getUint32(0, true);
 }
 
+function allEntries(table: MirroredMap): [string, Uint8Array][] {
+  return table.groups().flatMap((group) => [...table.entries(group)]);
+}
+
 /** The VNI that an entry found in a map belongs to. */
 const GROUP_OF: Record<TableName, (key: Uint8Array, value: Uint8Array) => number> = {
   ports: (_key, value) => Port.read(view(value), 0).vni,
@@ -48,6 +58,10 @@ const GROUP_OF: Record<TableName, (key: Uint8Array, value: Uint8Array) => number
   networks: (key) => view(key).getUint32(0, true),
   tunnels: (_key, value) => Tunnel.read(view(value), 0).vni,
   members: (key) => MemberKey.read(view(key), 0).vni,
+  routed: (key) => RoutedKey.read(view(key), 0).vni,
+  accounts: (key) => AccountKey.read(view(key), 0).vni,
+  gateways: (_key, value) => Gateway.read(view(value), 0).vni,
+  routers: (key) => view(key).getUint32(0, true),
 };
 
 export class FastPath {
@@ -56,14 +70,14 @@ export class FastPath {
   readonly #programs: Programs;
   readonly #tables: Record<TableName, MirroredMap>;
   readonly #nexthops: MirroredMap;
-  readonly #portCounters: BpfMap;
   readonly #events: { map: BpfMap; ring: RingBuffer };
-  /** port_counters slots by ifindex. */
-  readonly #slots = new Map<number, number>();
-  #freeSlots: number[] = [];
-  #nextSlot = 0;
+  /** Of port_counters, by ifindex. */
+  readonly #portSlots: Slots<number>;
+  /** Of usage, by the account's key. */
+  readonly #accountSlots: Slots<string>;
+  readonly #nat: Nat;
   readonly #peers = new Map<number, string[]>();
-  #underlay: { ifindex: number; hook: UnderlayHook; problem?: string } | undefined;
+  #underlay: { ifindex: number; hook: Hook; problem?: string } | undefined;
   #refreshing: Promise<void> = Promise.resolve();
   #closed = false;
   #writes = 0;
@@ -82,9 +96,25 @@ export class FastPath {
       networks: mirror('networks'),
       tunnels: mirror('tunnels'),
       members: mirror('members'),
+      routed: mirror('routed'),
+      accounts: mirror('accounts'),
+      gateways: mirror('gateways'),
+      routers: mirror('routers'),
     };
     this.#nexthops = new MirroredMap(open('nexthops'), () => 0);
-    this.#portCounters = open('port_counters');
+    const { ports, accounts, routers } = this.#tables;
+    const portSlots = allEntries(ports).map(([key, value]): [number, number] => [
+      ifindexOf(key),
+      Port.read(view(value), 0).slot,
+    ]);
+    this.#portSlots = new Slots(open('port_counters'), portSlots);
+    const accountSlots = allEntries(accounts).map(([key, value]): [string, number] => [
+      key,
+      Account.read(view(value), 0).slot,
+    ]);
+    this.#accountSlots = new Slots(open('usage'), accountSlots);
+    const { gateways } = this.#tables;
+    this.#nat = new Nat(config, this.#programs, { gateways, routers, flows: open('flows') });
     const map = open('events');
     this.#events = {
       map,
@@ -92,46 +122,60 @@ export class FastPath {
         for (const record of records) onEvent(Event.read(view(record), 0));
       }),
     };
-    for (const vni of this.#tables.ports.groups()) {
-      for (const [key, value] of this.#tables.ports.entries(vni)) {
-        this.#slots.set(ifindexOf(key), Port.read(view(value), 0).slot);
-      }
-    }
-    const used = new Set(this.#slots.values());
-    this.#nextSlot = Math.max(-1, ...used) + 1;
-    this.#freeSlots = Array.from({ length: this.#nextSlot }, (_, slot) => slot).filter(
-      (slot) => !used.has(slot),
-    );
   }
 
   /** Changes made to maps and attachments so far. */
   get writes(): number {
-    return this.#writes;
+    return this.#writes + this.#nat.writes;
   }
 
-  get underlayHook(): UnderlayHook | undefined {
+  get underlayHook(): Hook | undefined {
     return this.#underlay?.hook;
   }
 
+  /** Why NAT is the kernel's alone; undefined: the fast path takes part, or nobody has asked for it yet. */
+  get natRefusal(): string | undefined {
+    return this.#nat.refusal;
+  }
+
   get problems(): string[] {
-    return this.#underlay?.problem === undefined ? [] : [this.#underlay.problem];
+    const { problem } = this.#underlay ?? {};
+    return [...(problem === undefined ? [] : [problem]), ...this.#nat.problems];
+  }
+
+  /** On a network node, before networks are applied: see Nat.prepare(). */
+  prepareNat(uplink: number | undefined, underlay: number): void {
+    this.#nat.prepare(uplink, underlay);
   }
 
   /**
-   * Makes one network's entries and attachments what they should be. Throws when entries found no room: what they
-   * are about stays with the kernel.
+   * Makes one network's entries and attachments what they should be. Rejects when entries found no room, or its NAT
+   * can't be followed: what they are about stays with the kernel.
    */
-  apply({ wanted, devices }: PlacedNetwork): void {
+  async apply({ wanted, devices }: PlacedNetwork): Promise<void> {
+    const { vni } = devices;
     // What claims to come from this node itself is forged: the kernel drops it as a martian.
     const peers = (wanted.peers ?? []).filter((peer) => peer !== this.#config.underlayAddress);
-    const tables = networkTables({ ...wanted, peers }, devices, (ifindex) => this.#slotOf(ifindex));
-    this.#peers.set(devices.vni, peers);
-    const leaving = this.#attachmentsOf(devices.vni);
+    let failure: Error | undefined;
+    const router = await this.#nat.router(wanted, devices).catch((error: Error) => {
+      failure = error;
+      return undefined;
+    });
+    const tables = networkTables(
+      { ...wanted, peers },
+      devices,
+      (ifindex) => this.#portSlots.of(ifindex),
+      router && { ...router, slotOf: (key) => this.#accountSlots.of(key) },
+    );
+    this.#peers.set(vni, peers);
+    const leaving = this.#attachmentsOf(vni);
     for (const { ifindex } of devices.ports) leaving.delete(`port-${ifindex}`);
     leaving.delete(`tunnel-${devices.vxlanIfindex}`);
+    if (router) for (const name of learnPins(vni)) leaving.delete(name);
 
     this.#detach(leaving);
-    const failure = this.#replace(devices.vni, tables);
+    const full = this.#replace(vni, tables);
+    failure ??= full;
     for (const { ifindex } of devices.ports) {
       if (this.#programs.attachPort(ifindex)) this.#writes++;
     }
@@ -139,17 +183,25 @@ export class FastPath {
     if (failure) throw failure;
   }
 
-  /** Forgets a network that is no longer on this node. */
-  remove(vni: number): void {
+  /**
+   * Forgets a network that is no longer on this node.
+   * @param stays it is still wanted, and left to the kernel for a while: what its interfaces have used is not forgotten
+   */
+  remove(vni: number, stays = false): void {
+    this.#nat.drop(vni);
     this.#detach(this.#attachmentsOf(vni));
-    const failure = this.#replace(vni, NO_TABLES);
+    const accounts = stays ? this.#tables.accounts.entries(vni) : NO_TABLES.accounts;
+    const failure = this.#replace(vni, { ...NO_TABLES, accounts }, true);
     this.#peers.delete(vni);
     if (failure) throw failure;
   }
 
   /** VNIs that have entries, those found at the start included. */
   networks(): number[] {
-    return [...new Set(Object.values(this.#tables).flatMap((table) => table.groups()))];
+    const vnis = new Set(Object.values(this.#tables).flatMap((table) => table.groups()));
+    // The node's own gateways are in no network's group.
+    vnis.delete(0);
+    return [...vnis];
   }
 
   /**
@@ -190,13 +242,18 @@ export class FastPath {
     }
   }
 
-  /** Removes attachments whose device is no port or tunnel of any network here. */
+  /**
+   * After everything was applied: removes attachments whose device is no port or tunnel of any network here, flows that
+   * count no longer, and what older versions have pinned.
+   */
   sweep(): void {
     const known = new Set(this.networks().flatMap((vni) => [...this.#attachmentsOf(vni)]));
     const stale = this.#programs
       .attached()
-      .filter((name) => !name.startsWith('underlay-') && !known.has(name));
+      .filter((name) => !/^(underlay|uplink)-/.test(name) && !known.has(name));
     this.#detach(new Set(stale));
+    this.#nat.sweep();
+    this.#writes += this.#pins.removeOtherVersions();
   }
 
   /** Lets go of every handle; what is pinned goes on working. */
@@ -205,14 +262,16 @@ export class FastPath {
     this.#events.ring.close();
     this.#events.map.close();
     for (const table of [...Object.values(this.#tables), this.#nexthops]) table.map.close();
-    this.#portCounters.close();
+    this.#portSlots.close();
+    this.#accountSlots.close();
+    this.#nat.close();
     this.#programs.close();
   }
 
-  /** Takes the fast path away: hooks first, then entries. Counters stay. */
+  /** Takes the fast path away: hooks first, then entries. Counters stay, and whose they are. */
   switchOff(): void {
     if (this.#underlay) this.#programs.detach(`underlay-${this.#underlay.hook}-${this.#underlay.ifindex}`);
-    for (const vni of this.networks()) this.remove(vni);
+    for (const vni of this.networks()) this.remove(vni, true);
     this.#detach(new Set(this.#programs.attached()));
     this.#nexthops.replace(0, new Map());
     this.#peers.clear();
@@ -220,25 +279,28 @@ export class FastPath {
   }
 
   /** What found no room; the rest is done all the same. */
-  #replace(vni: number, wanted: NetworkTables): Error | undefined {
-    const before = new Set(this.#tables.ports.entries(vni).keys());
+  #replace(vni: number, wanted: NetworkTables, leaving = false): Error | undefined {
+    const before = {
+      ports: [...this.#tables.ports.entries(vni).keys()],
+      accounts: [...this.#tables.accounts.entries(vni).keys()],
+    };
     let tables = wanted;
     let failure: Error | undefined;
-    for (const name of wanted === NO_TABLES ? ORDER.toReversed() : ORDER) {
+    for (const name of leaving ? ORDER.toReversed() : ORDER) {
       try {
         this.#writes += this.#tables[name].replace(vni, tables[name]);
       } catch (error) {
         failure ??= error as Error;
         // Who is a member is not known completely: without this entry the kernel decides about strangers.
         if (name === 'members') tables = { ...tables, networks: NO_TABLES.networks };
+        // Who has sent it could not be told: the kernel's own counters can.
+        if (name === 'accounts' || name === 'gateways') tables = { ...tables, routers: NO_TABLES.routers };
       }
     }
-    for (const key of before) {
-      const slot = this.#slots.get(ifindexOf(key));
-      if (tables.ports.has(key) || slot === undefined) continue;
-      this.#slots.delete(ifindexOf(key));
-      this.#freeSlots.push(slot);
-    }
+    for (const key of before.ports) if (!tables.ports.has(key)) this.#portSlots.release(ifindexOf(key));
+    const accounts = this.#tables.accounts.entries(vni);
+    for (const key of [...before.accounts, ...wanted.accounts.keys()])
+      if (!accounts.has(key)) this.#accountSlots.release(key);
     return failure;
   }
 
@@ -254,19 +316,8 @@ export class FastPath {
     return new Set([
       ...ifindexes(this.#tables.ports).map((ifindex) => `port-${ifindex}`),
       ...ifindexes(this.#tables.tunnels).map((ifindex) => `tunnel-${ifindex}`),
+      ...(this.#tables.gateways.entries(vni).size > 0 ? learnPins(vni) : []),
     ]);
-  }
-
-  /** A port keeps its slot; a new one gets a free one, with counters at zero, or, without any, one that does not count. */
-  #slotOf(ifindex: number): number {
-    const known = this.#slots.get(ifindex);
-    if (known !== undefined) return known;
-    const { maxEntries } = this.#portCounters.info;
-    if (this.#freeSlots.length === 0 && this.#nextSlot >= maxEntries) return maxEntries;
-    const slot = this.#freeSlots.pop() ?? this.#nextSlot++;
-    this.#portCounters.update(bytes(U32, slot), new Uint8Array(PortCounters.size * this.#portCounters.cpus));
-    this.#slots.set(ifindex, slot);
-    return slot;
   }
 }
 
@@ -277,4 +328,5 @@ export class FastPath {
 export function detachAll(bpfDirectory: string, names: Iterable<string>): void {
   const pins = new Pins(bpfDirectory);
   for (const name of new Set([...pins.linkNames(), ...names])) detachPinned(pins, name);
+  pins.removeOtherVersions();
 }

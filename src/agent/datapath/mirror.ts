@@ -1,4 +1,5 @@
 import type { BpfMap } from '#addon';
+import { sizeField } from './sizes.ts';
 
 /** Entries of one map, keyed by the key's bytes (as a latin1 string). */
 export type Entries = ReadonlyMap<string, Uint8Array>;
@@ -87,7 +88,7 @@ export class MirroredMap {
       if ((error as { code?: string }).code !== 'E2BIG') throw error;
       const { name, maxEntries } = this.map.info;
       throw new Error(
-        `map ${name} is full (${maxEntries} entries): raise map_sizes.${name} in the daemon's configuration`,
+        `map ${name} is full (${maxEntries} entries): raise map_sizes.${sizeField(name)} in the daemon's configuration`,
       );
     } finally {
       for (const [key, value] of write.slice(0, done)) actual.set(key, value);

@@ -1,4 +1,4 @@
-import { mkdirSync, readdirSync, readFileSync, rmSync, statfsSync } from 'node:fs';
+import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync, statfsSync } from 'node:fs';
 import { join } from 'node:path';
 import { Abi } from './abi.ts';
 
@@ -7,10 +7,12 @@ const BPF_FS_MAGIC = 0xcafe4a11;
 
 /** Where everything of one node is pinned. */
 export class Pins {
+  readonly #directory: string;
   readonly maps: string;
   readonly links: string;
 
   constructor(directory: string) {
+    this.#directory = directory;
     this.maps = join(directory, `maps-${Abi.VERSION}`);
     this.links = join(directory, 'links');
   }
@@ -37,7 +39,21 @@ export class Pins {
     }
   }
 
-  /** Names of all pinned links: underlay, port-<ifindex>, tunnel-<ifindex>. */
+  /**
+   * Removes the maps of other versions of the layout, which nobody uses once every attachment runs our programs.
+   * Returns how many versions there were.
+   */
+  removeOtherVersions(): number {
+    if (!existsSync(this.#directory)) return 0;
+    const others = readdirSync(this.#directory)
+      .filter((name) => /^maps-[0-9]+$/.test(name))
+      .map((name) => join(this.#directory, name))
+      .filter((path) => path !== this.maps);
+    for (const path of others) rmSync(path, { recursive: true, force: true });
+    return others.length;
+  }
+
+  /** Names of all pinned links: underlay-<hook>-<ifindex>, uplink-<hook>-<ifindex>, port-<ifindex>, tunnel-<ifindex>, learn-<device>. */
   linkNames(): string[] {
     try {
       return readdirSync(this.links);

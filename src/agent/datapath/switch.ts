@@ -3,6 +3,7 @@
  * node stay on the kernel path when the fast path can't be had.
  */
 import type { Logger } from 'pino';
+import { inNamespace } from '#addon';
 import type { fistpath } from '#proto';
 import type { Config } from '../../config.ts';
 import type { NetworkResult } from '../kernel/kernel.ts';
@@ -10,6 +11,7 @@ import { readUnderlay } from '../underlay.ts';
 import { type Event, Program, Reason } from './abi.ts';
 import { detachAll, FastPath } from './fastpath.ts';
 import { ipv4Text } from './tables.ts';
+import { type OutsideTraffic, readOutsideUsage } from './usage.ts';
 
 export type Mode = 'ebpf' | 'kernel';
 
@@ -18,6 +20,13 @@ export interface SwitchOptions {
   log: Logger;
   onStatus: (status: fistpath.IDatapathStatus) => void;
   onEvent: (event: fistpath.IEvent) => void;
+  /** Why this kernel's NAT can't be followed; injected by tests. */
+  natRefusal?: () => string | undefined;
+}
+
+/** Of this process's own namespace; undefined: there is no such device. */
+async function ifindexOf(ifname: string): Promise<number | undefined> {
+  return inNamespace('/proc/self/ns/net', { verb: 'ifindex', ifname }).catch(() => undefined);
 }
 
 function reasonName(number: number): string {
@@ -100,6 +109,11 @@ export class DatapathSwitch {
     await this.#fastPath?.refreshNexthops();
   }
 
+  /** What interfaces exchanged with the outside by the fast path: by VNI and address, see usage.ts. */
+  outsideUsage(): Map<number, Map<string, OutsideTraffic>> {
+    return readOutsideUsage(this.#options.config.bpf_directory);
+  }
+
   close(): void {
     this.#fastPath?.close();
     this.#fastPath = undefined;
@@ -117,26 +131,36 @@ export class DatapathSwitch {
     for (const uuid of this.#problems.keys()) if (!wanted.has(uuid)) this.#problems.delete(uuid);
     for (const [uuid, vni] of this.#vnis) {
       // What the kernel path is not sure of, the fast path can't be.
-      if (!wanted.has(uuid) || results.get(uuid)?.error !== undefined) fastPath.remove(vni);
+      if (!wanted.has(uuid)) fastPath.remove(vni);
+      else if (results.get(uuid)?.error !== undefined) fastPath.remove(vni, true);
     }
     if (everything) {
       const here = new Set(this.#vnis.values());
       for (const vni of fastPath.networks()) if (!here.has(vni)) fastPath.remove(vni);
+    }
+    const underlay = await readUnderlay(this.#options.config.underlay);
+    if (this.#options.config.network_node) {
+      const { uplink } = this.#options.config;
+      const translates = [...wanted.values()].some(({ router }) => router?.nat);
+      fastPath.prepareNat(
+        translates && uplink ? await ifindexOf(uplink.device) : undefined,
+        underlay.ifindex,
+      );
     }
     for (const [uuid, { devices }] of results) {
       const network = wanted.get(uuid);
       if (!network || !devices) continue;
       this.#problems.delete(uuid);
       try {
-        fastPath.apply({ wanted: network, devices });
+        await fastPath.apply({ wanted: network, devices });
       } catch (error) {
         // The network's other packets are the kernel's; the fast path of other networks goes on.
         this.#problems.set(uuid, `network ${network.name} (${uuid}): ${(error as Error).message}`);
       }
     }
-    if (everything) fastPath.sweep();
     await fastPath.refreshNexthops();
-    fastPath.attachUnderlay((await readUnderlay(this.#options.config.underlay)).ifindex);
+    fastPath.attachUnderlay(underlay.ifindex);
+    if (everything) fastPath.sweep();
     return fastPath.writes - before;
   }
 
@@ -148,7 +172,11 @@ export class DatapathSwitch {
         underlayAddress: config.underlay.address,
         vxlanPort: config.vxlan_port,
         underlayHook: config.underlay_hook,
+        uplinkHook: config.uplink_hook,
         mapSizes: config.map_sizes,
+        networkNode: config.network_node,
+        flowRefreshSeconds: config.flow_refresh_seconds,
+        natRefusal: this.#options.natRefusal,
       },
       (event) => this.#hear(event),
     );
@@ -196,6 +224,15 @@ export class DatapathSwitch {
     });
   }
 
+  #natStatus(): { nat: string; natReason: string } {
+    const { network_node, uplink } = this.#options.config;
+    if (!network_node) return { nat: '', natReason: '' };
+    let natReason = this.#fastPath?.natRefusal ?? '';
+    if (!this.#fastPath) natReason = 'the fast path is off';
+    else if (!uplink) natReason = 'no uplink is configured on this node: set uplink.device';
+    return { nat: natReason === '' ? 'ebpf' : 'kernel', natReason };
+  }
+
   #say(): void {
     const on = this.#fastPath !== undefined;
     const config = this.#options.config;
@@ -205,6 +242,7 @@ export class DatapathSwitch {
       mode: on ? 'ebpf' : 'kernel',
       reason: this.#failure || configured,
       underlayHook: this.#fastPath?.underlayHook ?? '',
+      ...this.#natStatus(),
       problems: [...this.#problems.values(), ...(this.#fastPath?.problems ?? [])],
     };
     const text = JSON.stringify(status);
