@@ -2,8 +2,9 @@
  * What interfaces sent and received, as their devices count it, and what of it went outside.
  *
  * Each way into a guest must count once. A tap counts what it is given, by the bridge or by a redirect. A veth's
- * outer end does not: bpf_redirect_peer enters the other namespace past it (tried: 0 of 100 packets; an XDP redirect
- * and the bridge count there), so a veth is read at its inner end, which sees all of them.
+ * outer end does not: bpf_redirect_peer enters the other namespace past it (tried: 0 of 20 packets; an XDP redirect
+ * and the bridge do count there), so a veth is read at its inner end, which sees all of them. One difference stays: a
+ * tap counts the virtio-net header, 10 or 12 bytes, of a packet that XDP gave it.
  */
 import { readFileSync } from 'node:fs';
 import { devicesIn } from '#addon';
