@@ -8,7 +8,7 @@ import { RequestError } from '../records/errors.ts';
 import { addressId, FLOATING } from '../records/keys.ts';
 import { formatAddress, gatewayOf, type Netblock, parseAddress, parseBlock } from '../records/netblock.ts';
 import type { Context } from './context.ts';
-import type { Draft } from './writer.ts';
+import { type Draft, HeldError } from './writer.ts';
 
 const REST_SECONDS = 300;
 /** Enough when nothing else is left. */
@@ -137,7 +137,9 @@ export class Addresses {
       if (!best || reservation.when < best.when) best = { address, when: reservation.when };
     }
     if (best) return best.address;
-    const hint = resting > 0 ? `; ${resting} of them were released less than ${short} s ago` : '';
+    if ([...this.#taken].some((id) => id.startsWith(`${network.uuid}/`))) throw new HeldError();
+    const hint =
+      resting > 0 && short > 0 ? `; ${resting} of them were released less than ${short} s ago` : '';
     const text = `network ${network.name} (${network.netblock}) has no address left: all ${count} are taken${hint}`;
     throw new RequestError('no-capacity', text);
   }

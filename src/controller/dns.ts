@@ -37,8 +37,8 @@ export class DnsEntries {
   /** RequestError 'not-found' when there is no such entry. */
   async delete(caller: Caller, reference: string, name: string): Promise<void> {
     await this.#change(caller, reference, 'delete dns', name, (network) => {
-      const { [name.toLowerCase()]: gone, ...others } = network.dnsEntries;
-      if (gone !== undefined) return others;
+      const { [name.toLowerCase()]: _, ...others } = network.dnsEntries;
+      if (Object.hasOwn(network.dnsEntries, name.toLowerCase())) return others;
       const text = `network ${network.name} (${network.uuid}) has no DNS entry ${JSON.stringify(name)}`;
       throw new RequestError('not-found', text);
     });

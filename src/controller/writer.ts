@@ -58,6 +58,12 @@ export class Draft {
   }
 }
 
+/**
+ * Thrown by a build that can't have what changes on their way to the store may turn out not to need: it is built
+ * again. With all of them settled, the answer is right.
+ */
+export class HeldError extends Error {}
+
 export interface Writer {
   /**
    * Builds a change (without waiting in between) and commits it; builds again when somebody else was faster.
@@ -82,6 +88,9 @@ export function createWriter(
       const { succeeded, revision } = await store.transaction(compare, all);
       if (succeeded && operations.length > 0) await cache.reached(revision);
       return succeeded ? { result } : undefined;
+    } catch (error) {
+      if (error instanceof HeldError) return undefined;
+      throw error;
     } finally {
       draft.settle();
     }

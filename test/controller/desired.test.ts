@@ -117,6 +117,78 @@ describe('controller: desired state', () => {
     );
   });
 
+  it('tells the network node of gateway, floats, leases and names, in their order', () => {
+    const network = fistpath.Network.create(
+      Object.assign({}, make(), {
+        namespace: 'Demo',
+        provideNat: true,
+        provideDhcp: true,
+        provideDns: true,
+        floatingGateway: '10.10.0.9',
+        routed: ['10.10.0.100', '10.10.0.20'],
+        dnsEntries: { www: '192.0.2.1', 'a.example.': '192.0.2.2' },
+      }),
+    );
+    const floating = fistpath.Network.create({ uuid: 'floating', netblock: '10.10.0.0/24', state: CREATED });
+    const nic = (uuid: string, ipv4: string, to = '', state = CREATED): Placed => ({
+      node: nodes[1]!,
+      name: uuid === 'c' ? 'no host name' : `Guest-${uuid}`,
+      interface: fistpath.Interface.create({
+        uuid,
+        mac: Uint8Array.of(2, 0, 0, 0, 0, 1),
+        ipv4,
+        floating: to,
+        state,
+      }),
+    });
+    const placed = [
+      nic('a', '192.168.0.100', '10.10.0.30'),
+      nic('b', '192.168.0.20', '10.10.0.200'),
+      nic('c', '192.168.0.3'),
+      nic('d', ''),
+      nic('e', '192.168.0.4', '10.10.0.31', DELETE_WAIT),
+    ];
+    const records = { network, placed, router: nodes[0], floating, dnsDomain: 'internal' };
+    const desired = desiredNetwork(records);
+    const plain = JSON.parse(JSON.stringify(desired.get('sf-1'))) as fistpath.INodeNetwork;
+    const { nat, dhcp, dns, leases, dnsEntries, domain } = plain.router!;
+    assert.deepEqual(nat, {
+      gateway: '10.10.0.9',
+      pool: '10.10.0.0/24',
+      nextHop: '10.10.0.1',
+      floats: [
+        { floating: '10.10.0.30', ipv4: '192.168.0.100' },
+        { floating: '10.10.0.200', ipv4: '192.168.0.20' },
+      ],
+    });
+    assert.deepEqual([dhcp, dns, domain], [true, true, 'demo.internal']);
+    assert.deepEqual(
+      leases!.map((lease) => `${lease.interface} ${lease.ipv4} ${lease.name ?? ''}`),
+      ['c 192.168.0.3 ', 'b 192.168.0.20 guest-b', 'a 192.168.0.100 guest-a'],
+    );
+    assert.deepEqual(dnsEntries, [
+      { name: 'a.example.', value: '192.0.2.2' },
+      { name: 'www', value: '192.0.2.1' },
+    ]);
+    for (const each of desired.values()) assert.deepEqual(each.routed, ['10.10.0.20', '10.10.0.100']);
+    assert.deepEqual([...desired.keys()].toSorted(), ['sf-1', 'sf-2']);
+    assert.equal(desired.get('sf-2')!.router, null);
+
+    const router = (changes: Partial<fistpath.Network>, pool: fistpath.Network | undefined = floating) => {
+      const changed = fistpath.Network.create(Object.assign({}, network, changes));
+      return desiredNetwork({ ...records, network: changed, floating: pool }).get('sf-1')!.router!;
+    };
+    assert.equal(router({ provideNat: false }).nat, null);
+    assert.equal(router({ floatingGateway: '' }).nat, null);
+    assert.deepEqual(router({ provideDns: false }).dnsEntries, []);
+    assert.equal(desiredNetwork({ ...records, floating: undefined }).get('sf-1')!.router!.nat, null);
+    assert.equal(
+      desiredNetwork({ ...records, network: floating }).size,
+      0,
+      'no mesh for the floating network',
+    );
+  });
+
   it('takes the first by name when several nodes say that they are the network node', () => {
     const say = (name: string, networkNode: boolean) => fistpath.Node.create({ name, networkNode });
     assert.equal(chooseRouter([say('a', false), say('c', true), say('b', true)])?.name, 'b');

@@ -30,9 +30,12 @@ export interface Scene {
   /** A node that is known and answers, with no agent behind it. */
   addNode(name: string, address: string, fields?: Partial<fistpath.Node>): Promise<void>;
   /** Connects an agent, which does what it is told unless the options say otherwise. */
-  connect(hello: Partial<fistpath.IHello> & { node: string; address: string }): Promise<TestAgent>;
-  /** Closes the controller and the store and opens both again. */
-  reopen(): Promise<void>;
+  connect(
+    hello: Partial<fistpath.IHello> & { node: string; address: string },
+    options?: { obedient?: boolean },
+  ): Promise<TestAgent>;
+  /** Closes the controller and the store and opens both again, with other options where given. */
+  reopen(changes?: SceneOptions): Promise<void>;
   close(): Promise<void>;
 }
 
@@ -46,12 +49,14 @@ export interface SceneOptions {
   wrap?: (store: Store) => Store;
 }
 
-export async function openScene(options: SceneOptions = {}): Promise<Scene> {
+export async function openScene(given: SceneOptions = {}): Promise<Scene> {
+  let options = given;
   const directory = mkdtempSync(join(tmpdir(), 'fistpath-controller-'));
   let now = 1_600_000_000;
   let store: Store;
   let controller: OpenController;
   let listener: { port: number; close(): Promise<void> };
+  let isOpen = false;
   const agents: TestAgent[] = [];
 
   const open = async () => {
@@ -73,11 +78,15 @@ export async function openScene(options: SceneOptions = {}): Promise<Scene> {
       ...(options.limits ? { limits: options.limits } : {}),
     });
     listener = await controller.listenForAgents('127.0.0.1:0');
+    isOpen = true;
   };
   const shut = async () => {
     for (const agent of agents.splice(0)) agent.close();
-    await listener.close();
-    await controller.close();
+    if (isOpen) {
+      await listener.close();
+      await controller.close();
+    }
+    isOpen = false;
     await store.close();
   };
   await open();
@@ -104,18 +113,20 @@ export async function openScene(options: SceneOptions = {}): Promise<Scene> {
       const common = { name, address, state: fistpath.State.CREATED, hypervisor: true, underlayMtu: 9000 };
       return put('node', name, fistpath.Node.create({ ...common, datapath: 'ebpf', version: 1, ...fields }));
     },
-    connect: async (hello) => {
+    connect: async (hello, { obedient = true } = {}) => {
       const agent = new TestAgent(listener.port, {
         underlayMtu: 9000,
         hypervisor: true,
         release: '0.1.0',
         ...hello,
       });
+      agent.obedient = obedient;
       agents.push(agent);
       await agent.until(() => agent.snapshots > 0);
       return agent;
     },
-    reopen: async () => {
+    reopen: async (changes = {}) => {
+      options = { ...options, ...changes };
       await shut();
       await open();
     },

@@ -17,6 +17,8 @@ export class TestAgent {
   /** Errors to report, by network. */
   readonly failing = new Map<string, string>();
   revision = 0;
+  /** What this agent says to a ping; undefined: nothing. */
+  pong: ((ping: fistpath.IPingRequest) => Partial<fistpath.IPingReply>) | undefined;
   readonly #client: Client;
   readonly #stream: ClientDuplexStream<fistpath.IAgentMessage, fistpath.ControllerMessage>;
 
@@ -98,6 +100,8 @@ export class TestAgent {
       if (this.obedient) this.report(message.removed);
     } else if (message.settings) {
       this.settings = message.settings;
+    } else if (message.ping && this.pong) {
+      this.send({ ping: { id: message.ping.id, ...this.pong(message.ping) } });
     }
   }
 }

@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import fc from 'fast-check';
 import { fistpath } from '#proto';
+import { checkEntryName, domainOf, isHostName, isLabel } from '../../src/records/hostname.ts';
 import { formatMac, parseMac } from '../../src/records/mac.ts';
 import {
   formatAddress,
@@ -8,6 +9,7 @@ import {
   parseAddress,
   parseBlock,
   parseNetblock,
+  parsePool,
 } from '../../src/records/netblock.ts';
 import { revise } from '../../src/records/revise.ts';
 import { checkTransition, mayBecome, stateName } from '../../src/records/states.ts';
@@ -47,6 +49,13 @@ describe('netblocks', () => {
   ] as const) {
     it(`refuses ${JSON.stringify(text)}`, () => assert.throws(() => parseNetblock(text), malformed(why)));
   }
+
+  it('takes pools down to /30, of the same addresses', () => {
+    assert.deepEqual(parsePool('10.10.0.4/30'), { first: 0x0a0a0004, last: 0x0a0a0007, prefix: 30 });
+    assert.throws(() => parsePool('10.10.0.4/31'), malformed(/30 is the smallest pool/));
+    assert.throws(() => parsePool('127.0.0.0/24'), malformed(/loopback/));
+    assert.throws(() => parsePool('10.0.0.0/7'), malformed(/./));
+  });
 
   it('reads every address as it writes it, and no other form of it', () => {
     fc.assert(
@@ -125,6 +134,42 @@ describe('names', () => {
   it('refuses metadata keys with a meaning in JavaScript', () => {
     assert.throws(() => checkMetadataKey('__proto__'), { code: 'malformed' });
     assert.equal(checkMetadataKey('constructor'), 'constructor');
+  });
+});
+
+describe('host names', () => {
+  it('are labels of RFC 1123, and nothing that means something to a configuration file', () => {
+    for (const label of ['a', '0', 'A-b', 'x'.repeat(63)]) assert.ok(isLabel(label), label);
+    const bad = [
+      '',
+      '-a',
+      'a-',
+      'a_b',
+      'a b',
+      'a.b',
+      'a\n',
+      'a,b',
+      'a=b',
+      '#a',
+      'ä',
+      '*',
+      '__proto__',
+      'x'.repeat(64),
+    ];
+    for (const label of bad) assert.ok(!isLabel(label), label);
+    assert.ok(isHostName('a.b-c.d'));
+    for (const name of ['', '.', 'a.', '.a', 'a..b', `${'x.'.repeat(126)}yz`])
+      assert.ok(!isHostName(name), name);
+  });
+
+  it("are below the namespace's domain, or complete", () => {
+    assert.equal(domainOf('Demo', 'internal'), 'demo.internal');
+    assert.equal(domainOf('a tenant', 'internal'), 'internal');
+    assert.equal(checkEntryName('WWW', 'demo.internal'), 'www');
+    assert.equal(checkEntryName('db.Example.org.', 'demo.internal'), 'db.example.org.');
+    for (const name of ['', '.', 'a_b', 'a b', 'a\naddress=/x/', 'a..', '*.a', 'x'.repeat(64)])
+      assert.throws(() => checkEntryName(name, 'demo.internal'), malformed(/^DNS entry .* is no host name/));
+    assert.throws(() => checkEntryName(`${'x.'.repeat(122)}y`, 'demo.internal'), malformed(/253/));
   });
 });
 
