@@ -3,9 +3,20 @@
  * counters as sums over a chunk of frames; a chunk that differs is run again frame by frame to find the culprit.
  */
 import { set16, toHex } from './frames.ts';
-import { type Context, type Decision, decide, type Maps, type ProgramName, returnValue } from './model.ts';
+import { type Flow, flowKey, type Maps } from './maps.ts';
+import { type Context, type Decision, decide, type ProgramName, returnValue } from './model.ts';
 import type { Packet } from './mutate.ts';
-import { reasonKey, receivedKey, refusedByTestRun, type Subject, sentKey, type Totals } from './subject.ts';
+import {
+  dueKey,
+  flowCountKey,
+  reasonKey,
+  receivedKey,
+  refusedByTestRun,
+  type Subject,
+  sentKey,
+  type Totals,
+  usageKey,
+} from './subject.ts';
 
 export interface Mismatch {
   program: ProgramName;
@@ -41,6 +52,11 @@ export function count(totals: Totals, decision: Decision): void {
       packets,
       bytes,
     );
+  for (const { slot, direction, packets, bytes } of decision.usage)
+    countInto(totals, usageKey(slot, direction), packets, bytes);
+  for (const flow of decision.flows)
+    countInto(totals, flowCountKey(flowKey(flow.key)), decision.packets, decision.flowBytes);
+  for (const flow of decision.refreshed) countInto(totals, dueKey(flowKey(flow.key)), -1, 0);
 }
 
 /** What is counted otherwise than expected, in words; '' when nothing is. */
@@ -55,9 +71,11 @@ export function difference(expected: Totals, actual: Totals): string {
   return lines.join('; ');
 }
 
-function minus(now: Totals, before: Totals): Totals {
+/** What was counted between two looks. */
+export function minus(now: Totals, before: Totals): Totals {
   const rise: Totals = new Map();
-  for (const [key, [packets, bytes]] of now) {
+  for (const key of new Set([...now.keys(), ...before.keys()])) {
+    const [packets, bytes] = now.get(key) ?? [0, 0];
     const [p, b] = before.get(key) ?? [0, 0];
     if (packets !== p || bytes !== b) rise.set(key, [packets - p, bytes - b]);
   }
@@ -68,6 +86,8 @@ export class Comparison {
   readonly #subject: Subject;
   readonly #program: ProgramName;
   readonly #maps: Maps;
+  /** The flows as they were at first. */
+  readonly #flows: Flow[];
   /** Packets by reason, as the model decided. */
   readonly reasons: Record<string, number> = {};
 
@@ -75,6 +95,13 @@ export class Comparison {
     this.#subject = subject;
     this.#program = program;
     this.#maps = maps;
+    this.#flows = [...maps.flows.values()].map((flow) => ({ ...flow }));
+  }
+
+  /** Sets the flows, of the model and in the kernel, to what they were at first. */
+  #renew(): void {
+    for (const flow of this.#flows) this.#maps.flows.set(flowKey(flow.key), { ...flow });
+    this.#subject.writeFlows(this.#maps);
   }
 
   /** What is wrong about return value or bytes, or undefined. */
@@ -96,6 +123,7 @@ export class Comparison {
 
   /** The first way in which one packet's fate is not what the model says, or undefined. */
   check(packet: Packet): Mismatch | undefined {
+    this.#renew();
     const before = this.#subject.totals();
     const decision = decide(this.#program, packet.frame, packet.context, this.#maps);
     let what = this.#visible(packet, decision);
@@ -118,6 +146,7 @@ export class Comparison {
 
   /** Compares many packets; the index of the first that differs, or undefined. */
   checkChunk(packets: Packet[]): { index: number; mismatch: Mismatch } | undefined {
+    this.#renew();
     const before = this.#subject.totals();
     const expected: Totals = new Map();
     for (const [index, packet] of packets.entries()) {

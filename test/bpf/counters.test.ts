@@ -3,11 +3,12 @@ import { possibleCpus } from '#addon';
 import { inChild } from './child.ts';
 import type { CountersReport, CountersRequest } from './counters-child.ts';
 import { arp, ETHERTYPE, encapsulate, ethernet, fromHex, ipv4, toHex, udp } from './frames.ts';
-import type { Context, ProgramName, Reason, Verdict } from './model.ts';
+import { type Context, type ProgramName, type Reason, type Verdict, verdictOf } from './model.ts';
+import { isReason } from './subject.ts';
 import { ADDRESS, DEVICES, FROM_PEER, MAC, SLOTS, VNI } from './world.ts';
 
 /** enum reason and enum program of abi.h: what an event carries. */
-const NUMBER = { SPOOFED_MAC: 23, SPOOFED_IPV4: 24, SPOOFED_ARP: 25, UNTRUSTED_SOURCE: 26 } as const;
+const NUMBER = { SPOOFED_MAC: 37, SPOOFED_IPV4: 38, SPOOFED_ARP: 39, UNTRUSTED_SOURCE: 40 } as const;
 type Drop = keyof typeof NUMBER;
 
 const from = (ifindex: number): Context => ({ ifindex, gsoSize: 0, gsoSegments: 0 });
@@ -160,7 +161,7 @@ function sum(all: [number, number][]): [number, number] {
   return [all.reduce((n, one) => n + one[0], 0), all.reduce((n, one) => n + one[1], 0)];
 }
 
-const PROGRAMS = ['port', 'underlay_tc', 'underlay_xdp', 'tunnel'] as const;
+const PROGRAMS = ['port', 'underlay_tc', 'underlay_xdp', 'tunnel', 'uplink_tc', 'uplink_xdp'] as const;
 const BURST = 2000;
 const FULL = 500;
 const first = { program: DROPS[0]!.program, frame: toHex(DROPS[0]!.frame), context: DROPS[0]!.context };
@@ -189,7 +190,7 @@ describe('counters of the programs', () => {
   for (const [i, program] of PROGRAMS.entries())
     it(`${program}: the reasons add up to what went in`, () => {
       const { packets, bytes, totals } = sums[i]!;
-      const reasons = totals.filter(([key]) => !key.startsWith('slot'));
+      const reasons = totals.filter(([key]) => isReason(key));
       assert.ok(
         reasons.every(([key]) => !key.startsWith('program')),
         `another program's counters: ${JSON.stringify(reasons)}`,
@@ -200,14 +201,20 @@ describe('counters of the programs', () => {
       const bySlot = (suffix: string): [number, number] => {
         return sum(Array.from({ length: SLOTS }, (_, slot) => get(`slot ${slot} ${suffix}`)));
       };
-      assert.deepEqual(bySlot('received')[0], get('TO_PORT')[0]);
+      const toRouter = reasons.filter(([key]) => verdictOf(key as Reason) === 'ROUTER').map(([, one]) => one);
+      // From outside, what no flow is known of goes on to the kernel, and to no port.
+      const delivered = program.startsWith('uplink') ? 0 : sum(toRouter)[0];
+      assert.deepEqual(bySlot('received')[0], get('TO_PORT')[0] + delivered);
       if (program !== 'port') return;
       const verdict = (which: Verdict): [number, number] => bySlot(`sent ${which}`);
       const dropped = (Object.keys(NUMBER) as Reason[]).reduce((n, reason) => n + get(reason)[0], 0);
       assert.deepEqual(verdict('PORT'), get('TO_PORT'));
       assert.deepEqual(verdict('TUNNEL'), get('TO_TUNNEL'));
       assert.equal(verdict('DROP')[0], dropped);
-      const known = verdict('PORT')[0] + verdict('TUNNEL')[0] + verdict('KERNEL')[0] + verdict('DROP')[0];
+      assert.deepEqual(verdict('UPLINK'), get('TO_UPLINK'));
+      assert.deepEqual(verdict('ROUTER'), sum(toRouter));
+      const all = (['PORT', 'TUNNEL', 'UPLINK', 'ROUTER', 'KERNEL', 'DROP'] as const).map(verdict);
+      const known = sum(all)[0];
       assert.equal(known, packets - get('UNKNOWN_DEVICE')[0]);
     });
 

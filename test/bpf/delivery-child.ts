@@ -5,7 +5,8 @@
 import { execFileSync } from 'node:child_process';
 import { createVeth, exchange, request } from './child.ts';
 import { fromHex, set16, toHex } from './frames.ts';
-import { decide, fdbKey, type Maps, type ProgramName } from './model.ts';
+import type { Maps } from './maps.ts';
+import { decide, isXdp, type ProgramName } from './model.ts';
 import { packetOf } from './mutate.ts';
 import { Subject } from './subject.ts';
 import { DEVICES, world } from './world.ts';
@@ -32,9 +33,10 @@ for (const [key, entry] of maps.fdb) maps.fdb.set(key, { ...entry, peer: false }
 for (const ifindex of Object.values(DEVICES)) createVeth(`near${ifindex}`, `far${ifindex}`, ifindex, 9000);
 const subject = new Subject(program, maps);
 const inputs = { port: [...maps.ports.keys()], tunnel: [...maps.tunnels.keys()] };
-const devices = program === 'port' || program === 'tunnel' ? inputs[program] : [DEVICES.unknown];
+const underlayOrUplink = program.startsWith('uplink') ? DEVICES.uplink : DEVICES.unknown;
+const devices = program === 'port' || program === 'tunnel' ? inputs[program] : [underlayOrUplink];
 const links = devices.map((ifindex) =>
-  program === 'underlay_xdp'
+  isXdp(program)
     ? subject.program.attachXdp(ifindex, 'native')
     : subject.program.attachTcx(ifindex, 'ingress'),
 );
@@ -54,21 +56,14 @@ for (let seed = firstSeed; sent.length < frames; seed++) {
   const { frame, context } = packetOf(seed, program, maps);
   if (context.gsoSize > 0 || context.linear !== undefined) continue;
   if (!devices.includes(context.ifindex)) context.ifindex = devices[seed % devices.length]!;
-  const { verdict, output } = decide(program, frame, context, maps);
+  const { verdict, output, device } = decide(program, frame, context, maps);
   sent.push(`far${context.ifindex} ${toHex(frame)}`);
-  if (verdict === 'TUNNEL') expected.push(`far${DEVICES.unknown} ${withoutHash(output)}`);
-  if (verdict !== 'PORT') continue;
-  const vnis = { port: maps.ports.get(context.ifindex)?.vni, tunnel: maps.tunnels.get(context.ifindex) };
-  const vni =
-    program === 'port' || program === 'tunnel'
-      ? vnis[program]!
-      : (frame[46]! << 16) | (frame[47]! << 8) | frame[48]!;
-  const to = maps.fdb.get(fdbKey(vni, toHex(output.subarray(0, 6))))!;
-  expected.push(`far${to.ifindex} ${toHex(output)}`);
+  if (device === 0) continue;
+  expected.push(`far${device} ${verdict === 'TUNNEL' ? withoutHash(output) : toHex(output)}`);
 }
 const wire = `far${DEVICES.unknown} `;
 const delivered = exchange(sent, 'far').map((line) =>
-  program === 'port' && line.startsWith(wire) ? wire + withoutHash(fromHex(line.slice(wire.length))) : line,
+  line.startsWith(wire) ? wire + withoutHash(fromHex(line.slice(wire.length))) : line,
 );
 for (const link of links) link.close();
 subject.close();

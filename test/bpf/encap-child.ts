@@ -12,8 +12,8 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 import { request } from './child.ts';
 import { ipv4Address } from './frames.ts';
-import { fdbKey, type Maps, memberKey } from './model.ts';
-import { Subject } from './subject.ts';
+import { fdbKey, memberKey, withoutNat } from './maps.ts';
+import { isReason, Subject } from './subject.ts';
 
 export interface WireRequest {
   hook: 'tc' | 'xdp';
@@ -91,7 +91,7 @@ const sender = (slot: number, ipv4: string, mac: string) => ({
   router: false,
   mac,
 });
-const maps: Maps = {
+const maps = withoutNat({
   vxlanPort: 4789,
   underlayAddress: address('10.2.1.11'),
   underlayMac: nodeMac,
@@ -110,7 +110,7 @@ const maps: Maps = {
   nexthops: new Map([
     [address('10.2.1.12'), { ifindex: ifindex('u0'), mtu: 9000, destination: peerMac, source: nodeMac }],
   ]),
-};
+});
 const port = new Subject('port', maps);
 const underlay = new Subject(hook === 'xdp' ? 'underlay_xdp' : 'underlay_tc', maps);
 const tunnel = new Subject('tunnel', maps);
@@ -147,7 +147,7 @@ const sent = (): number => Number(readFileSync('/sys/class/net/u0/statistics/tx_
 const tunnelled = (): number => port.totals().get('TO_TUNNEL')?.[0] ?? 0;
 
 function reasons(subject: Subject): Record<string, number> {
-  const all = [...subject.totals()].filter(([key]) => !key.startsWith('slot'));
+  const all = [...subject.totals()].filter(([key]) => isReason(key));
   return Object.fromEntries(all.map(([key, [packets]]) => [key, packets]));
 }
 

@@ -1,7 +1,7 @@
 /**
  * Builders of the frames that the tests of the programs send: Ethernet II (IEEE 802.3), ARP (RFC 826), IPv4 (RFC 791),
  * IPv6 (RFC 8200), UDP, TCP, ICMP and VXLAN (RFC 7348). Lengths and the IPv4 header checksum are right unless told;
- * transport checksums are 0, since no program under test looks at them. MACs are 12 hexadecimal digits,
+ * transport checksums are 0, but for those of udpPacket(), tcpPacket() and echoPacket(), for NAT. MACs are 12 hexadecimal digits,
  * IPv4 addresses numbers in host order.
  */
 
@@ -131,6 +131,59 @@ export function echo(type: 8 | 128, payload: Uint8Array): Uint8Array {
   const p = new Uint8Array(8 + payload.length);
   p[0] = type;
   p.set(payload, 8);
+  return p;
+}
+
+export interface Ends {
+  source: number;
+  destination: number;
+}
+
+/** Checksum of a TCP segment or UDP datagram with its IPv4 pseudo header (RFC 768, 9293), of any length. */
+function transportChecksum(ends: Ends, protocol: number, body: Uint8Array): number {
+  const padded = new Uint8Array(12 + body.length + (body.length & 1));
+  set32(padded, 0, ends.source);
+  set32(padded, 4, ends.destination);
+  padded[9] = protocol;
+  set16(padded, 10, body.length);
+  padded.set(body, 12);
+  return checksum(padded, 0, padded.length);
+}
+
+/** With its checksum: 0 becomes 0xffff, and 0 says that there is none (RFC 768). */
+export function udpPacket(
+  ends: Ends,
+  source: number,
+  destination: number,
+  payload: Uint8Array,
+  unsummed = false,
+): Uint8Array {
+  const p = udp(source, destination, payload);
+  if (!unsummed) set16(p, 6, transportChecksum(ends, 17, p) || 0xffff);
+  return p;
+}
+
+/** With its checksum. */
+export function tcpPacket(
+  ends: Ends,
+  source: number,
+  destination: number,
+  payload: Uint8Array,
+  flags = 0x10,
+): Uint8Array {
+  const p = tcp(source, destination, payload, flags);
+  set16(p, 16, transportChecksum(ends, 6, p));
+  return p;
+}
+
+/** An ICMP echo request (type 8) or reply (0), with its checksum. */
+export function echoPacket(type: number, identifier: number, payload: Uint8Array): Uint8Array {
+  const p = new Uint8Array(8 + payload.length);
+  p[0] = type;
+  set16(p, 4, identifier);
+  p.set(payload, 8);
+  const padded = concat(p, new Uint8Array(p.length & 1));
+  set16(p, 2, checksum(padded, 0, padded.length));
   return p;
 }
 

@@ -25,8 +25,19 @@ const FROM_TUNNEL: Reason[] = [
   'TCP',
   'UNTRUSTED_SOURCE',
 ];
+const NAT: Reason[] = [
+  'NO_FLOW',
+  'STALE_FLOW',
+  'REFRESH',
+  'TTL',
+  'PROTOCOL',
+  'FLOW_TOO_BIG',
+  'FLOW_UNREACHABLE',
+];
 const UNDERLAY: Reason[] = [
   'TO_PORT',
+  'TO_UPLINK',
+  ...NAT,
   ...FROM_PARSING,
   ...FROM_TUNNEL,
   'UNKNOWN_MAC',
@@ -38,11 +49,13 @@ const GUARD: Reason[] = ['SPOOFED_MAC', 'SPOOFED_IPV4', 'SPOOFED_ARP'];
 const PROGRAMS: { program: ProgramName; share: number; reasons: Reason[] }[] = [
   {
     program: 'port',
-    share: 0.3,
+    share: 0.25,
     reasons: [
       ...([
         'TO_PORT',
         'TO_TUNNEL',
+        'TO_UPLINK',
+        'TCP_FLAGS',
         'UNKNOWN_DEVICE',
         'UNKNOWN_MAC',
         'SAME_PORT',
@@ -51,15 +64,37 @@ const PROGRAMS: { program: ProgramName; share: number; reasons: Reason[] }[] = [
         'HELPER',
       ] as const),
       ...FROM_PARSING,
+      ...NAT,
       ...GUARD,
     ],
   },
-  { program: 'underlay_tc', share: 0.3, reasons: [...UNDERLAY, 'MERGED'] },
-  { program: 'underlay_xdp', share: 0.25, reasons: [...UNDERLAY, 'NO_XDP'] },
+  { program: 'underlay_tc', share: 0.2, reasons: [...UNDERLAY, 'MERGED'] },
+  { program: 'underlay_xdp', share: 0.15, reasons: [...UNDERLAY, 'NO_XDP'] },
   {
     program: 'tunnel',
+    share: 0.1,
+    reasons: [
+      'TO_PORT',
+      'TO_UPLINK',
+      'TO_TUNNEL',
+      'UNKNOWN_DEVICE',
+      ...FROM_PARSING,
+      ...NAT,
+      'TCP_FLAGS',
+      'UNKNOWN_MAC',
+      'NOT_LOCAL',
+      'TOO_BIG',
+    ],
+  },
+  {
+    program: 'uplink_tc',
     share: 0.15,
-    reasons: ['TO_PORT', 'UNKNOWN_DEVICE', ...FROM_PARSING, 'UNKNOWN_MAC', 'NOT_LOCAL', 'TOO_BIG'],
+    reasons: ['TO_PORT', 'TO_TUNNEL', ...FROM_PARSING, ...NAT, 'TCP_FLAGS', 'UNKNOWN_MAC', 'HELPER'],
+  },
+  {
+    program: 'uplink_xdp',
+    share: 0.15,
+    reasons: ['TO_PORT', 'TO_TUNNEL', ...FROM_PARSING, ...NAT, 'TCP', 'UNKNOWN_MAC'],
   },
 ];
 

@@ -3,7 +3,7 @@ import { execFileSync } from 'node:child_process';
 import { fileURLToPath } from 'node:url';
 import { createVeth, request } from './child.ts';
 import { ipv4Address } from './frames.ts';
-import { fdbKey, type Maps } from './model.ts';
+import { fdbKey, withoutNat } from './maps.ts';
 import { Subject } from './subject.ts';
 
 export interface GoldenCase {
@@ -38,7 +38,7 @@ const colons = (mac: string): string => mac.match(/../g)!.join(':');
 const { cases, underlay, remote } = request<GoldenRequest>();
 const wire = 100;
 createVeth('wire', 'wire-far', wire, 9000);
-const maps: Maps = {
+const maps = withoutNat({
   vxlanPort: 4789,
   underlayAddress: ipv4Address(underlay),
   underlayMac: '0a0000000001',
@@ -50,7 +50,7 @@ const maps: Maps = {
   nexthops: new Map([
     [ipv4Address(remote), { ifindex: wire, mtu: 9000, destination: '0a0000000002', source: '0a0000000001' }],
   ]),
-};
+});
 const devices: Record<string, string> = {};
 for (const [order, vni] of [...new Set(cases.map((one) => one.vni))].entries()) {
   const name = `g${vni}`;

@@ -7,9 +7,11 @@
 import assert from 'node:assert/strict';
 import { fileURLToPath } from 'node:url';
 import { createDevices, inChild, request } from './child.ts';
+import { minus } from './compare.ts';
 import { fromHex, toHex } from './frames.ts';
-import type { Maps, ProgramName, Reason } from './model.ts';
-import { Subject } from './subject.ts';
+import type { Maps } from './maps.ts';
+import { type ProgramName, type Reason, returnValue, verdictOf } from './model.ts';
+import { isReason, Subject } from './subject.ts';
 import { DEVICES, world } from './world.ts';
 
 export interface Row {
@@ -22,8 +24,10 @@ export interface Row {
   gsoSegments?: number;
   /** What the tunnel takes off or puts on, and whatever else the row wants to say about the bytes afterwards. */
   out?: (out: Uint8Array, frame: Uint8Array) => void;
-  /** port_counters that rise, as `slot N sent VERDICT` and `slot N received`, by [packets, bytes]. */
+  /** port_counters and usage that rise, as `slot N sent VERDICT`, `slot N received`, `usage N sent`; [packets, bytes]. */
   ports?: Record<string, [number, number]>;
+  /** The same of flows: `flow NAME`, and `due NAME` by −1 when a packet was left to the kernel. */
+  flows?: Record<string, [number, number]>;
 }
 
 export interface Outcome {
@@ -47,11 +51,6 @@ export interface Answer {
   verifiedInstructions: number;
 }
 
-const DROPS: Reason[] = ['SPOOFED_MAC', 'SPOOFED_IPV4', 'SPOOFED_ARP', 'UNTRUSTED_SOURCE', 'REWRITE_FAILED'];
-/** linux/pkt_cls.h and linux/bpf.h. */
-const TC = { pass: 0, drop: 2, redirect: 7 };
-const XDP = { pass: 2, drop: 1, redirect: 4 };
-
 /** Runs the rows in one child; the program's ifindex is the row's or the given one. */
 export function run(program: ProgramName, ifindex: number, rows: Row[], change?: Change): Promise<Answer> {
   const frames = rows.map((row) => ({
@@ -64,17 +63,20 @@ export function run(program: ProgramName, ifindex: number, rows: Row[], change?:
 }
 
 function check(program: ProgramName, row: Row, outcome: Outcome): void {
-  const reasons = outcome.counted.filter(([key]) => !key.startsWith('slot'));
+  const reasons = outcome.counted.filter(([key]) => isReason(key));
   const packets = row.gsoSegments || 1;
   assert.deepEqual(reasons, [[row.reason, [packets, row.frame.length]]], 'one reason, counted once');
-  const forwarded = row.reason.startsWith('TO_');
-  const verdict = forwarded ? 'redirect' : DROPS.includes(row.reason) ? 'drop' : 'pass';
-  assert.equal(outcome.retval, (program === 'underlay_xdp' ? XDP : TC)[verdict], verdict);
+  const verdict = verdictOf(row.reason);
+  assert.equal(outcome.retval, returnValue(program, verdict), verdict);
   if (row.out) row.out(fromHex(outcome.frame), row.frame);
   else assert.equal(outcome.frame, toHex(row.frame), 'untouched');
   if (row.ports) {
-    const ports = outcome.counted.filter(([key]) => key.startsWith('slot'));
+    const ports = outcome.counted.filter(([key]) => /^(slot|usage)/.test(key));
     assert.deepEqual(Object.fromEntries(ports), row.ports);
+  }
+  if (row.flows) {
+    const flows = outcome.counted.filter(([key]) => /^(flow|due)/.test(key));
+    assert.deepEqual(Object.fromEntries(flows), row.flows);
   }
 }
 
@@ -103,12 +105,9 @@ function answer({ program, change, frames }: Request): Answer {
   const outcomes = frames.map(({ frame, ...context }): Outcome => {
     const { retval, data } = subject.run(fromHex(frame), context);
     const after = subject.totals();
-    const counted = [...after].map(([key, [packets, bytes]]): [string, [number, number]] => {
-      const [oldPackets, oldBytes] = before.get(key) ?? [0, 0];
-      return [key, [packets - oldPackets, bytes - oldBytes]];
-    });
+    const counted = [...minus(after, before)];
     before = after;
-    return { retval, frame: toHex(data), counted: counted.filter(([, [packets]]) => packets !== 0) };
+    return { retval, frame: toHex(data), counted };
   });
   const { instructions, verifiedInstructions } = subject.program.info;
   subject.close();

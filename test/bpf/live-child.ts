@@ -4,8 +4,8 @@
  */
 import { setTimeout as sleep } from 'node:timers/promises';
 import { createDevices, createVeth, exchange, request } from './child.ts';
-import type { ProgramName } from './model.ts';
-import { Subject, type Totals } from './subject.ts';
+import { isXdp, type ProgramName } from './model.ts';
+import { isReason, Subject, type Totals } from './subject.ts';
 import { world } from './world.ts';
 
 export interface LiveRequest {
@@ -24,13 +24,12 @@ const { program, ifindex, frames } = request<LiveRequest>();
 createDevices(ifindex);
 createVeth('live', 'far', ifindex, 9000);
 const subject = new Subject(program, world());
-const link =
-  program === 'underlay_xdp'
-    ? subject.program.attachXdp(ifindex, 'native')
-    : subject.program.attachTcx(ifindex, 'ingress');
+const link = isXdp(program)
+  ? subject.program.attachXdp(ifindex, 'native')
+  : subject.program.attachTcx(ifindex, 'ingress');
 
 const packets = (totals: Totals): number =>
-  [...totals].reduce((sum, [key, [n]]) => (key.startsWith('slot') ? sum : sum + n), 0);
+  [...totals].reduce((sum, [key, [n]]) => (isReason(key) ? sum + n : sum), 0);
 
 exchange(frames.map((frame) => `far ${frame}`));
 // The receiving side runs in a softirq of its own; it is nearly always done by now.

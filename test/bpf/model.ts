@@ -3,17 +3,41 @@
  * 6040, 8200) and not from their code: the oracle of the fuzz, truncation and counter tests. Where the specification
  * leaves open which of several reasons to name, the programs' order of checks is followed.
  *
- * Plain and slow on purpose, and one file, to be read beside the programs from top to bottom. Offsets are bytes from the start of the frame; addresses are numbers in host
- * order, MACs 12 hexadecimal digits.
+ * Plain and slow on purpose, to be read beside the programs from top to bottom; NAT is in nat-model.ts. Offsets are
+ * bytes from the start of the frame; addresses are numbers in host order, MACs 12 hexadecimal digits.
  */
 import { checksum, encapsulate } from './frames.ts';
+import {
+  ETH_ARP,
+  ETH_IPV4,
+  ETHERNET,
+  hasHeaders,
+  type Ip,
+  isTooBig,
+  macAt,
+  PROTO_TCP,
+  PROTO_UDP,
+  readIpv4,
+  readUnicastIp,
+  TUNNEL_HEADERS,
+  u8,
+  u16,
+  u32,
+  wirePackets,
+} from './headers.ts';
+import { type FdbEntry, type Flow, fdbKey, type Maps, memberKey, type Port, USAGE_SLOTS } from './maps.ts';
+import { type Passage, translate } from './nat-model.ts';
 
-export type ProgramName = 'port' | 'underlay_tc' | 'underlay_xdp' | 'tunnel';
+export type ProgramName = 'port' | 'underlay_tc' | 'underlay_xdp' | 'tunnel' | 'uplink_tc' | 'uplink_xdp';
+
+export const isXdp = (program: ProgramName): boolean => program.endsWith('_xdp');
 
 /** The names of abi.h's enum reason, without the prefix; the numbers are read from the object's BTF. */
 export type Reason =
   | 'TO_PORT'
   | 'TO_TUNNEL'
+  | 'TO_UPLINK'
+  | RouterReason
   | 'UNKNOWN_DEVICE'
   | 'TRUNCATED'
   | 'MULTICAST'
@@ -35,54 +59,30 @@ export type Reason =
   | 'TCP'
   | 'NO_XDP'
   | 'HELPER'
+  | 'LEARNED'
+  | 'NO_CONNECTION'
+  | 'NO_REPLY'
+  | 'CLOSING'
+  | 'ALG'
   | 'SPOOFED_MAC'
   | 'SPOOFED_IPV4'
   | 'SPOOFED_ARP'
   | 'UNTRUSTED_SOURCE'
   | 'REWRITE_FAILED';
 
+const ROUTER_REASONS = [
+  'NO_FLOW',
+  'STALE_FLOW',
+  'REFRESH',
+  'TCP_FLAGS',
+  'TTL',
+  'PROTOCOL',
+  'FLOW_TOO_BIG',
+  'FLOW_UNREACHABLE',
+] as const;
+type RouterReason = (typeof ROUTER_REASONS)[number];
+
 export type Verdict = 'PORT' | 'TUNNEL' | 'UPLINK' | 'ROUTER' | 'KERNEL' | 'DROP';
-
-export interface Port {
-  vni: number;
-  slot: number;
-  ipv4: number;
-  mtu: number;
-  router: boolean;
-  mac: string;
-}
-
-export interface FdbEntry {
-  /** Local port; 0: on another node. */
-  ifindex: number;
-  remote: number;
-  slot: number;
-  mtu: number;
-  peer: boolean;
-  xdp: boolean;
-}
-
-export interface Nexthop {
-  ifindex: number;
-  mtu: number;
-  destination: string;
-  source: string;
-}
-
-export interface Maps {
-  vxlanPort: number;
-  underlayAddress: number;
-  /** Of the device that tunnel packets come in by. */
-  underlayMac: string;
-  ports: Map<number, Port>;
-  /** By `fdbKey()`. */
-  fdb: Map<string, FdbEntry>;
-  networks: Map<number, { vxlanIfindex: number; mtu: number }>;
-  tunnels: Map<number, number>;
-  /** By `memberKey()`. */
-  members: Set<string>;
-  nexthops: Map<number, Nexthop>;
-}
 
 export interface Context {
   ifindex: number;
@@ -94,7 +94,7 @@ export interface Context {
   linear?: number;
 }
 
-/** Something that a packet adds to port_counters. */
+/** Something that a packet adds to port_counters or to usage. */
 export interface PortCount {
   slot: number;
   direction: 'sent' | 'received';
@@ -112,35 +112,27 @@ export interface Decision {
   packets: number;
   bytes: number;
   ports: PortCount[];
-}
-
-export const fdbKey = (vni: number, mac: string): string => `${vni}/${mac}`;
-export const memberKey = (vni: number, address: number): string => `${vni}/${address}`;
-
-const ETHERNET = 14;
-/** IPv4 20, UDP 8, VXLAN 8: what lies between the outer and the inner Ethernet header. */
-const TUNNEL_HEADERS = 36;
-const [ETH_IPV4, ETH_ARP, ETH_IPV6] = [0x0800, 0x0806, 0x86dd];
-export const [PROTO_TCP, PROTO_UDP, PROTO_ICMPV6] = [6, 17, 58];
-
-const u8 = (f: Uint8Array, at: number): number => f[at]!;
-const u16 = (f: Uint8Array, at: number): number => (f[at]! << 8) | f[at + 1]!;
-const u32 = (f: Uint8Array, at: number): number => u16(f, at) * 0x1_0000 + u16(f, at + 2);
-const macAt = (f: Uint8Array, at: number): string =>
-  Buffer.from(f.buffer, f.byteOffset + at, 6).toString('hex');
-/** To a group, or from what is no station's address: a bridge drops the latter. */
-function isMulticast(f: Uint8Array, ethernet: number): boolean {
-  const source = macAt(f, ethernet + 6);
-  return ((u8(f, ethernet) | u8(f, ethernet + 6)) & 1) === 1 || source === '000000000000';
+  /** The device that it is redirected to; 0: none. */
+  device: number;
+  usage: PortCount[];
+  /** What passed by a flow is counted there, too. */
+  flows: Flow[];
+  /** Layer 3 bytes of the guest's frame. */
+  flowBytes: number;
+  /** Flows that are not due any more. */
+  refreshed: Flow[];
 }
 
 /** Each reason belongs to one verdict. */
 export function verdictOf(reason: Reason): Verdict {
+  if ((ROUTER_REASONS as readonly Reason[]).includes(reason)) return 'ROUTER';
   switch (reason) {
     case 'TO_PORT':
       return 'PORT';
     case 'TO_TUNNEL':
       return 'TUNNEL';
+    case 'TO_UPLINK':
+      return 'UPLINK';
     case 'SPOOFED_MAC':
     case 'SPOOFED_IPV4':
     case 'SPOOFED_ARP':
@@ -152,105 +144,19 @@ export function verdictOf(reason: Reason): Verdict {
   }
 }
 
-/** The fixed part of an IPv4 or IPv6 header. */
-interface Ip {
-  protocol: number;
-  /** Offset of the transport header, where there are no options. */
-  transport: number;
-  ecn: number;
-  /** IPv4 identification; 0 for IPv6. */
-  id: number;
-}
-
-/** What was read of a frame, and why it may not be forwarded. */
-interface Read {
-  ip?: Ip;
-  reason?: Reason;
-}
-
-/** The IPv4 header (RFC 791) at `at`, in a frame that ends at `end`. */
-function readIpv4(f: Uint8Array, at: number, end: number): Read {
-  const ip = { protocol: u8(f, at + 9), transport: at + 20, ecn: u8(f, at + 1) & 3, id: u16(f, at + 4) };
-  const headerLength = (u8(f, at) & 15) * 4;
-  const totalLength = u16(f, at + 2);
-  const moreFragments = (u16(f, at + 6) & 0x2000) !== 0;
-  const fragmentOffset = u16(f, at + 6) & 0x1fff;
-  if (u8(f, at) >> 4 !== 4 || headerLength < 20 || totalLength < headerLength)
-    return { ip, reason: 'IP_MALFORMED' };
-  if (totalLength > end - at) return { ip, reason: 'TRUNCATED' };
-  if (headerLength > 20) return { ip, reason: 'IP_OPTIONS' };
-  if (moreFragments || fragmentOffset !== 0) return { ip, reason: 'FRAGMENT' };
-  return { ip };
-}
-
-/** The IPv6 header (RFC 8200, 3) at `at`. Extension headers are the kernel's. */
-function readIpv6(f: Uint8Array, at: number, end: number): Read {
-  const protocol = u8(f, at + 6);
-  const ip = { protocol, transport: at + 40, ecn: (u8(f, at + 1) >> 4) & 3, id: 0 };
-  if (u8(f, at) >> 4 !== 6) return { ip, reason: 'IP_MALFORMED' };
-  if (u16(f, at + 4) > end - at - 40) return { ip, reason: 'TRUNCATED' };
-  if (protocol !== PROTO_TCP && protocol !== PROTO_UDP && protocol !== PROTO_ICMPV6)
-    return { ip, reason: 'IP_OPTIONS' };
-  return { ip };
-}
-
-const LAYER3_HEADER: Record<number, number> = { [ETH_IPV4]: 20, [ETH_ARP]: 28, [ETH_IPV6]: 40 };
-
-/** Are the Ethernet header at `ethernet` and the layer 3 header behind it among the first `readable` bytes? */
-function hasHeaders(f: Uint8Array, ethernet: number, readable: number): boolean {
-  if (readable < ethernet + ETHERNET) return false;
-  return readable >= ethernet + ETHERNET + (LAYER3_HEADER[u16(f, ethernet + 12)] ?? 0);
-}
-
-/** What lies behind the Ethernet header at `ethernet`: may it be forwarded at all? After hasHeaders(). */
-function readUnicastIp(f: Uint8Array, ethernet: number): Read {
-  if (isMulticast(f, ethernet)) return { reason: 'MULTICAST' };
-  switch (u16(f, ethernet + 12)) {
-    case ETH_ARP:
-      return { reason: 'ARP' };
-    case ETH_IPV4:
-      return readIpv4(f, ethernet + ETHERNET, f.length);
-    case ETH_IPV6:
-      return readIpv6(f, ethernet + ETHERNET, f.length);
-    default:
-      return { reason: 'ETHERTYPE' };
-  }
-}
-
 /** Is the sender who it says it is? A reason to end here, or undefined to go on. */
-function guard(f: Uint8Array, port: Port): Reason | undefined {
+function guard(f: Uint8Array, port: Port, maps: Maps): Reason | undefined {
   if (macAt(f, 6) !== port.mac) return 'SPOOFED_MAC';
   if (!hasHeaders(f, 0, f.length)) return 'TRUNCATED';
   const type = u16(f, 12);
+  const mayUse = (address: number): boolean =>
+    port.router || address === 0 || address === port.ipv4 || maps.routed.has(memberKey(port.vni, address));
   if (type === ETH_ARP) {
     const senderAddress = u32(f, 28);
-    if (macAt(f, 22) !== port.mac) return 'SPOOFED_ARP';
-    if (!port.router && senderAddress !== port.ipv4 && senderAddress !== 0) return 'SPOOFED_ARP';
-    return 'ARP';
+    return macAt(f, 22) === port.mac && mayUse(senderAddress) ? 'ARP' : 'SPOOFED_ARP';
   }
-  if (type === ETH_IPV4 && !port.router) {
-    const source = u32(f, 26);
-    if (source !== port.ipv4 && source !== 0) return 'SPOOFED_IPV4';
-  }
+  if (type === ETH_IPV4 && !mayUse(u32(f, 26))) return 'SPOOFED_IPV4';
   return undefined;
-}
-
-/**
- * Layer 3 and 4 header bytes of each segment of a GSO frame; 0 where they can't be known: neither TCP nor UDP,
- * or no TCP header there.
- */
-function segmentHeaders(f: Uint8Array, layer3: number, ip: Ip): number {
-  if (ip.protocol === PROTO_UDP) return ip.transport - layer3 + 8;
-  if (ip.protocol !== PROTO_TCP || f.length < ip.transport + 20) return 0;
-  const tcp = (u8(f, ip.transport + 12) >> 4) * 4;
-  return tcp === 0 ? 0 : ip.transport - layer3 + tcp;
-}
-
-/** A frame by its length, a GSO frame by its segments: longer than the MTU allows? */
-function isTooBig(f: Uint8Array, ethernet: number, ip: Ip, context: Context, mtu: number): boolean {
-  if (context.gsoSize === 0) return f.length - ethernet - ETHERNET > mtu;
-  const headers = segmentHeaders(f, ethernet + ETHERNET, ip);
-  return headers === 0 || headers + context.gsoSize > mtu;
 }
 
 interface Outcome {
@@ -258,14 +164,18 @@ interface Outcome {
   output?: Uint8Array;
   sender?: Port;
   receiver?: FdbEntry;
+  /** What is no port leaves by this device. */
+  device?: number;
   /** The guest's, once it was read. */
   ip?: Ip;
+  /** What NAT said, if it was asked. */
+  passage?: Passage;
 }
 
 function decidePort(f: Uint8Array, context: Context, maps: Maps): Outcome {
   const sender = maps.ports.get(context.ifindex);
   if (sender === undefined) return { reason: 'UNKNOWN_DEVICE' };
-  const guarded = guard(f, sender);
+  const guarded = guard(f, sender, maps);
   if (guarded !== undefined) return { reason: guarded, sender };
   const { ip, reason } = readUnicastIp(f, 0);
   if (ip === undefined || reason !== undefined) return { reason: reason!, sender, ip };
@@ -277,6 +187,20 @@ function decidePort(f: Uint8Array, context: Context, maps: Maps): Outcome {
   if (to === undefined) return end('UNKNOWN_MAC');
   if (to.ifindex === context.ifindex) return end('SAME_PORT');
   if (isTooBig(f, 0, ip, context, to.mtu)) return end('TOO_BIG');
+  if (to.ifindex !== 0 && to.router) {
+    const arrival = {
+      frame: f,
+      ethernet: 0,
+      readable: f.length,
+      ip,
+      vni: sender.vni,
+      router: sender.vni,
+      xdp: false,
+      context,
+    };
+    const passage = translate(arrival, maps);
+    return { ...throughRouter(passage, to, f), sender, ip };
+  }
   if (to.ifindex !== 0) return { reason: 'TO_PORT', sender, receiver: to, ip };
 
   const nexthop = maps.nexthops.get(to.remote);
@@ -295,7 +219,14 @@ function decidePort(f: Uint8Array, context: Context, maps: Maps): Outcome {
     tos: ip.ecn,
     id: ip.id,
   });
-  return { reason: 'TO_TUNNEL', sender, ip, output };
+  return { reason: 'TO_TUNNEL', device: nexthop.ifindex, sender, ip, output };
+}
+
+/** What no flow is known of is delivered to the router itself. */
+function throughRouter(passage: Passage, router: FdbEntry, delivered: Uint8Array): Outcome {
+  const { reason, output, receiver } = passage;
+  if (verdictOf(reason) === 'ROUTER') return { reason, receiver: router, output: delivered, passage };
+  return { reason, receiver, output, passage };
 }
 
 /** The outer headers: the tunnel packet's VNI, source and ECN field, or why it is none for us. */
@@ -346,7 +277,13 @@ function decideUnderlay(f: Uint8Array, xdp: boolean, context: Context, maps: Map
   if (to.ifindex === 0) return end('NOT_LOCAL');
   if (isTooBig(f, ethernet, ip, context, to.mtu)) return end('TOO_BIG');
   // Frames of several buffers: a veth takes them, a tap does not.
-  if (xdp && !(to.xdp && (readable === f.length || to.peer))) return end('NO_XDP');
+  const takes = !xdp || (to.xdp && (readable === f.length || to.peer));
+  if (to.router) {
+    const passage = translate({ frame: f, ethernet, readable, ip, vni, router: vni, xdp, context }, maps);
+    if (verdictOf(passage.reason) === 'ROUTER' && !takes) return end('NO_XDP');
+    return { ...throughRouter(passage, to, f.subarray(ethernet)), ip };
+  }
+  if (!takes) return end('NO_XDP');
   return { reason: 'TO_PORT', receiver: to, ip, output: f.subarray(ethernet) };
 }
 
@@ -361,15 +298,27 @@ function decideTunnel(f: Uint8Array, context: Context, maps: Maps): Outcome {
   if (to === undefined) return end('UNKNOWN_MAC');
   if (to.ifindex === 0) return end('NOT_LOCAL');
   if (isTooBig(f, 0, ip, context, to.mtu)) return end('TOO_BIG');
+  if (to.router) {
+    const arrival = { frame: f, ethernet: 0, readable: f.length, ip, vni, router: vni, xdp: false, context };
+    return { ...throughRouter(translate(arrival, maps), to, f), ip };
+  }
   return { reason: 'TO_PORT', receiver: to, ip };
 }
 
-/** Packets on the wire: a GSO frame's segments as its sender counted them, or else as many as its payload fills. */
-function wirePackets(f: Uint8Array, context: Context, ip: Ip | undefined): number {
-  if (context.gsoSize === 0) return 1;
-  if (context.gsoSegments > 0) return context.gsoSegments;
-  const headers = ETHERNET + (ip === undefined ? 0 : segmentHeaders(f, ETHERNET, ip));
-  return Math.max(1, Math.ceil((f.length - headers) / context.gsoSize));
+function decideUplink(f: Uint8Array, xdp: boolean, context: Context, maps: Maps): Outcome {
+  const readable = Math.min(context.linear ?? f.length, f.length);
+  const gateway = maps.gateways.get(macAt(f, 0));
+  if (gateway === undefined || gateway.side !== 'outside') return { reason: 'UNKNOWN_MAC' };
+  if (!hasHeaders(f, 0, readable)) return { reason: 'TRUNCATED' };
+  const { ip, reason } = readUnicastIp(f, 0);
+  if (ip === undefined || reason !== undefined) return { reason: reason!, ip };
+  const arrival = { frame: f, ethernet: 0, readable, ip, vni: 0, router: gateway.vni, xdp, context };
+  // XDP has lost the partial checksum of what a local stack sent: TCP is for TC.
+  if (xdp && ip.protocol === PROTO_TCP) return { reason: 'TCP', ip };
+  const passage = translate(arrival, maps);
+  // TC comes next, and its turn it is.
+  if (xdp) delete passage.refreshed;
+  return { reason: passage.reason, receiver: passage.receiver, output: passage.output, ip, passage };
 }
 
 /**
@@ -380,14 +329,33 @@ export function decide(program: ProgramName, frame: Uint8Array, context: Context
   let outcome: Outcome;
   if (program === 'port') outcome = decidePort(frame, context, maps);
   else if (program === 'tunnel') outcome = decideTunnel(frame, context, maps);
-  else outcome = decideUnderlay(frame, program === 'underlay_xdp', context, maps);
+  else if (program.startsWith('uplink')) outcome = decideUplink(frame, isXdp(program), context, maps);
+  else outcome = decideUnderlay(frame, isXdp(program), context, maps);
 
-  const { reason, sender, receiver } = outcome;
+  const { reason, sender, receiver, passage } = outcome;
   const packets = wirePackets(frame, context, outcome.ip);
   const bytes = frame.length;
   const ports: PortCount[] = [];
   if (sender !== undefined) ports.push({ slot: sender.slot, direction: 'sent', packets, bytes });
   if (receiver !== undefined) ports.push({ slot: receiver.slot, direction: 'received', packets, bytes });
+  const refreshed = (passage?.refreshed ?? []).filter((flow) => flow.due);
+  for (const flow of refreshed) flow.due = false;
+  const flows = passage?.flows ?? [];
+  const flowBytes = bytes - ETHERNET - (program.startsWith('underlay') ? TUNNEL_HEADERS + ETHERNET : 0);
+  for (const flow of flows) {
+    flow.packets += packets;
+    flow.bytes += flowBytes;
+  }
+  const usage = flows
+    .filter((flow) => flow.account < USAGE_SLOTS)
+    .map(
+      (flow): PortCount => ({
+        slot: flow.account,
+        direction: flow.outside || flow.hairpin ? 'sent' : 'received',
+        packets,
+        bytes: flowBytes,
+      }),
+    );
   return {
     reason,
     verdict: verdictOf(reason),
@@ -396,13 +364,20 @@ export function decide(program: ProgramName, frame: Uint8Array, context: Context
     packets,
     bytes,
     ports,
+    device: receiver?.ifindex ?? outcome.device ?? passage?.device ?? 0,
+    usage,
+    flows,
+    flowBytes,
+    refreshed,
   };
 }
 
-/** What a program returns for a verdict: TC_ACT_* of linux/pkt_cls.h, XDP_* of linux/bpf.h. */
+/** What a program returns for a verdict: TCX_* and TC_ACT_* of linux/pkt_cls.h, XDP_* of linux/bpf.h. */
 export function returnValue(program: ProgramName, verdict: Verdict): number {
-  const xdp = program === 'underlay_xdp';
-  if (verdict === 'KERNEL') return xdp ? 2 : 0;
+  const xdp = isXdp(program);
+  // What goes to the router has been delivered, unless the kernel is on its way there anyway.
+  const passed = verdict === 'KERNEL' || (verdict === 'ROUTER' && program.startsWith('uplink'));
+  if (passed) return xdp ? 2 : -1;
   if (verdict === 'DROP') return xdp ? 1 : 2;
   return xdp ? 4 : 7;
 }

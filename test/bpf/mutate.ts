@@ -2,6 +2,8 @@
  * Frames for fuzzing: a valid one that knows its layers, then a few edits that each aim at one thing a program
  * decides on. Everything comes from one seed, so that a failure can be run again.
  */
+
+import { packetOfTuple } from './flows.ts';
 import {
   arp,
   checksum,
@@ -18,7 +20,8 @@ import {
   tcp,
   udp,
 } from './frames.ts';
-import type { Context, Maps, ProgramName } from './model.ts';
+import { type Flow, type Maps, memberKey } from './maps.ts';
+import { type Context, isXdp, type ProgramName } from './model.ts';
 import { Random } from './random.ts';
 import { ADDRESS, DEVICES, MAC, VNI } from './world.ts';
 
@@ -38,6 +41,7 @@ const MAX_XDP_FRAME = 9050;
 const PORT_DEVICES = [
   DEVICES.guestA,
   DEVICES.guestB,
+  DEVICES.guestB,
   DEVICES.router,
   DEVICES.bare,
   DEVICES.twin,
@@ -49,7 +53,7 @@ function payload(random: Random, program: ProgramName): Uint8Array {
   const kind = random.below(32);
   let length = random.below(100);
   if (kind === 0) length = 1400 + random.below(120);
-  else if (kind === 1) length = random.below(program === 'underlay_xdp' ? 9000 : 3200);
+  else if (kind === 1) length = random.below(isXdp(program) ? 9000 : 3200);
   const from = random.below(64);
   return FILL.subarray(from, from + length);
 }
@@ -124,18 +128,83 @@ function destinationMac(random: Random, vni: number, maps: Maps, onlyLocal: bool
   return known.length === 0 ? random.pick(MACS) : random.pick(known)[0].slice(`${vni}/`.length);
 }
 
+const flowsOf = (maps: Maps, vni: number): Flow[] =>
+  [...maps.flows.values()].filter(({ key }) => vni !== 0 && key.vni === vni);
+
+const ROUTER_MACS: Record<number, string> = {
+  [VNI.first]: MAC.router,
+  [VNI.second]: MAC.secondRouter,
+  [VNI.largest]: MAC.largeRouter,
+  [VNI.foreign]: MAC.router,
+};
+const OUTSIDE_MACS: Record<number, string> = {
+  [VNI.first]: MAC.outside,
+  [VNI.second]: MAC.secondOutside,
+  [VNI.largest]: MAC.largeOutside,
+};
+
+/** A frame for a router's flow, from a network (0: from outside), or nearly so. */
+function flowFrame(
+  random: Random,
+  vni: number,
+  source: string,
+  program: ProgramName,
+  flows: Flow[],
+): Uint8Array {
+  const flow = random.pick(flows);
+  const tuple = { ...flow.key.tuple };
+  if (random.chance(5)) tuple.sourcePort = (tuple.sourcePort + random.below(3) - 1) & 0xffff;
+  if (random.chance(3)) tuple.source = random.pick(ADDRESSES);
+  if (random.chance(3)) tuple.destination = random.pick(ADDRESSES);
+  const packet = packetOfTuple(flow.key.protocol, tuple, {
+    payload: payload(random, program),
+    ttl: random.chance(80) ? 64 : random.pick([0, 1, 2, 3, 255]),
+    tos: random.chance(20) ? random.below(256) : 0,
+    id: random.below(65536),
+    flags: random.chance(85) ? 0x10 : random.below(256),
+    unsummed: random.chance(20),
+  });
+  const router = vni === 0 ? OUTSIDE_MACS[flow.vni] : ROUTER_MACS[vni];
+  return ethernet(
+    router === undefined || random.chance(5) ? random.pick(MACS) : router,
+    source,
+    ETHERTYPE.ipv4,
+    packet,
+  );
+}
+
+/** A frame from the outside: to a flow mostly. */
+function outsideFrame(random: Random, program: ProgramName, maps: Maps): Uint8Array {
+  const flows = [...maps.flows.values()].filter((flow) => flow.key.vni === 0);
+  if (random.chance(80)) return flowFrame(random, 0, MAC.beyond, program, flows);
+  const destination = random.chance(70) ? MAC.outside : random.pick(MACS);
+  return guestFrame(
+    random,
+    { source: MAC.beyond, destination, sourceAddress: random.pick(ADDRESSES) },
+    program,
+  );
+}
+
 function validPacket(random: Random, program: ProgramName, maps: Maps): Packet & { layers: number[] } {
   const context: Context = { ifindex: DEVICES.unknown, gsoSize: 0, gsoSegments: 0 };
+  if (program.startsWith('uplink')) {
+    context.ifindex = DEVICES.uplink;
+    return { frame: outsideFrame(random, program, maps), context, layers: [0] };
+  }
   if (program === 'port') {
     context.ifindex = random.pick(PORT_DEVICES);
     const sender = maps.ports.get(context.ifindex);
     const destination = destinationMac(random, sender?.vni ?? 1, maps, false);
     const sourceAddress = sender === undefined || sender.router ? random.pick(ADDRESSES) : sender.ipv4;
-    const frame = guestFrame(
-      random,
-      { source: sender?.mac ?? MAC.guestA, destination, sourceAddress },
-      program,
+    const source = sender?.mac ?? MAC.guestA;
+    const flows = flowsOf(maps, sender?.vni ?? 0).filter(
+      ({ key: { tuple } }) =>
+        tuple.source === sender?.ipv4 || maps.routed.has(memberKey(sender?.vni ?? 0, tuple.source)),
     );
+    const frame =
+      flows.length > 0 && random.chance(50)
+        ? flowFrame(random, sender!.vni, source, program, flows)
+        : guestFrame(random, { source, destination, sourceAddress }, program);
     return { frame, context, layers: [0] };
   }
   const vni =
@@ -144,7 +213,11 @@ function validPacket(random: Random, program: ProgramName, maps: Maps): Packet &
       : random.pick(VNIS);
   const destination = destinationMac(random, vni, maps, true);
   const ends = { source: random.pick(MACS), destination, sourceAddress: random.pick(ADDRESSES) };
-  const inner = guestFrame(random, ends, program);
+  const flows = flowsOf(maps, vni);
+  const inner =
+    flows.length > 0 && random.chance(50)
+      ? flowFrame(random, vni, ends.source, program, flows)
+      : guestFrame(random, ends, program);
   if (program === 'tunnel') {
     const device =
       { [VNI.first]: DEVICES.vxlan1, [VNI.second]: DEVICES.vxlan2 }[vni as 1 | 2] ?? DEVICES.vxlanLarge;
@@ -195,7 +268,10 @@ const IPV4_FIELDS: [number, number][] = [
   [34, 2],
   [36, 2],
   [38, 2],
+  [40, 2],
   [46, 1],
+  [47, 1],
+  [50, 2],
 ];
 const IPV6_FIELDS: [number, number][] = [
   [12, 2],
@@ -352,7 +428,7 @@ const SEGMENT_SIZES = [1, 500, 1400, 1448, 1460, 1472, 1480, 8900, 65535];
 /** The packet that a seed stands for. */
 export function packetOf(seed: number, program: ProgramName, maps: Maps): Packet {
   const random = new Random(seed);
-  const xdp = program === 'underlay_xdp';
+  const xdp = isXdp(program);
   const longest = xdp ? MAX_XDP_FRAME : MAX_FRAME;
   const { frame, context, layers } = validPacket(random, program, maps);
   let f: Uint8Array = frame.slice(0, longest);
@@ -365,6 +441,11 @@ export function packetOf(seed: number, program: ProgramName, maps: Maps): Packet
   if (layers.length > 1 && f.length >= 34 && random.chance(90)) {
     set16(f, 24, 0);
     set16(f, 24, checksum(f, 14, 20));
+  }
+  const inner = layers.at(-1)!;
+  if (f.length >= inner + 34 && typeAt(f, inner) === ETHERTYPE.ipv4 && random.chance(70)) {
+    set16(f, inner + 24, 0);
+    set16(f, inner + 24, checksum(f, inner + 14, 20));
   }
   f = random.chance(1) ? random.bytes(14 + random.below(200)) : f.slice(0, longest);
   if (!xdp && random.chance(10)) {

@@ -4,14 +4,12 @@ import { count, difference } from './compare.ts';
 import { arp, ETHERTYPE, echo, encapsulate, ethernet, ipv4, ipv6, tcp, toHex, udp } from './frames.ts';
 import type { FrameResult, FramesRequest } from './frames-child.ts';
 import type { LiveReport, LiveRequest } from './live-child.ts';
-import { type Context, decide, type ProgramName } from './model.ts';
+import { type Context, decide, type ProgramName, returnValue } from './model.ts';
 import { refusedByTestRun, type Totals } from './subject.ts';
 import { ADDRESS, DEVICES, FROM_PEER, MAC, world } from './world.ts';
 
 /** No device delivers less than a whole Ethernet header. */
 const SHORTEST = 14;
-const [TC_ACT_OK, TC_ACT_SHOT, TC_ACT_REDIRECT] = [0, 2, 7];
-const [XDP_DROP, XDP_PASS, XDP_REDIRECT] = [1, 2, 4];
 
 const data = Uint8Array.from({ length: 32 }, (_, i) => i);
 const ends = { source: ADDRESS.guestB, destination: ADDRESS.guestA };
@@ -53,10 +51,7 @@ const forwards = (program: ProgramName, name: string): boolean =>
 
 describe('truncation at every byte offset', () => {
   for (const { program, ifindex, wrap } of PROGRAMS) {
-    const xdp = program === 'underlay_xdp';
-    const [pass, drop, redirect] = xdp
-      ? [XDP_PASS, XDP_DROP, XDP_REDIRECT]
-      : [TC_ACT_OK, TC_ACT_SHOT, TC_ACT_REDIRECT];
+    const [pass, drop, redirect] = (['KERNEL', 'DROP', 'PORT'] as const).map((v) => returnValue(program, v));
 
     it(`${program}: ${Object.keys(INNER).join(', ')}`, async () => {
       // Every prefix of each frame, down to nothing.
@@ -111,7 +106,7 @@ describe('truncation at every byte offset', () => {
       // Two Ethernet headers, 36 bytes between them, and the inner layer 3 header.
       const layer3 = 64 + (name.endsWith('IPv6') ? 40 : 20);
       const taken = forwards('underlay_xdp', name) && linear >= layer3;
-      assert.equal(result.retval, taken ? XDP_REDIRECT : XDP_PASS, where);
+      assert.equal(result.retval, returnValue('underlay_xdp', taken ? 'PORT' : 'KERNEL'), where);
     }
   });
 

@@ -3,6 +3,7 @@ import { inChild } from './child.ts';
 import { concat, ETHERTYPE, encapsulate, ethernet, ipv4, toHex, udp } from './frames.ts';
 import type { LiveReport, LiveRequest } from './live-child.ts';
 import type { ProgramName, Reason } from './model.ts';
+import { isReason } from './subject.ts';
 import { ADDRESS, DEVICES, FROM_PEER, MAC } from './world.ts';
 
 const packet = (source: number): Uint8Array =>
@@ -27,7 +28,7 @@ async function reasons(
 ): Promise<[string, number][]> {
   const request: LiveRequest = { program, ifindex, frames: frames.map(toHex) };
   const { totals } = await inChild<LiveReport>('live-child.ts', request, 60);
-  return totals.filter(([key]) => !key.startsWith('slot')).map(([key, [packets]]) => [key, packets]);
+  return totals.filter(([key]) => isReason(key)).map(([key, [packets]]) => [key, packets]);
 }
 
 const only = (reason: Reason, packets: number): [string, number][] => [[reason, packets]];
