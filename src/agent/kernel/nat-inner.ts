@@ -64,6 +64,12 @@ function insideOf(record: NatRecord, nat: WantedNat, { routerInner, physicalInne
   };
 }
 
+const outsideAddresses = ({ gateway, floats, routed }: NatRecord): string[] => [
+  gateway,
+  ...Object.keys(floats),
+  ...routed,
+];
+
 function equalSets(a: ReadonlySet<string> | undefined, b: ReadonlySet<string>): boolean {
   return a !== undefined && a.size === b.size && [...b].every((each) => a.has(each));
 }
@@ -148,10 +154,8 @@ export function natChange(
     lines: [...lines('addresses'), ...lines('routes'), ...lines('proxies')],
     // Of a namespace that was in use, and nobody knows how, nothing holds.
     stale: state === undefined ? ['-F'] : staleLines(records, record),
-    announce: [nat.gateway, ...nat.floats.keys()].filter(
-      (address) =>
-        records.length === 0 ||
-        records.some(({ gateway, floats }) => gateway !== address && floats[address] === undefined),
+    announce: outsideAddresses(record).filter(
+      (address) => records.length === 0 || records.some((each) => !outsideAddresses(each).includes(address)),
     ),
   };
 }

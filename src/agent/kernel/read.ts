@@ -83,7 +83,8 @@ export async function rememberTables(run: Run, memory: Memory): Promise<void> {
 /** Tries whether the kernel can follow FTP: by a check of rules, which changes nothing. */
 async function hasFtpHelper(run: Run, memory: Memory): Promise<boolean> {
   const file = memory.batchFile('probe.nft');
-  writeFileSync(file, 'table ip fistpath_probe { ct helper ftp { type "ftp" protocol tcp; l3proto ip; } }\n');
+  const helper = 'ct helper ftp { type "ftp" protocol tcp; l3proto ip; }';
+  writeFileSync(file, `table ip fistpath_probe {\n${helper}\n}\n`);
   const { code } = await run('nft', ['-c', '-f', file]);
   return code === 0;
 }

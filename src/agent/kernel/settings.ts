@@ -22,6 +22,8 @@ export function routerSettings(names: NetworkNames, nat: boolean): [string, stri
   const more: [string, string][] = [
     // Conntrack does not see every segment: the fast path has most of them.
     ['netfilter/nf_conntrack_tcp_be_liberal', '1'],
+    // Lets arping announce routed addresses.
+    ['ipv4/ip_nonlocal_bind', '1'],
     // Else the answer for a routed address waits for up to 0.8 s.
     [`ipv4/neigh/${names.physicalInner}/proxy_delay`, '0'],
   ];

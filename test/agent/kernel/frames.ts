@@ -27,14 +27,10 @@ async function inject(place: Place, frames: readonly Uint8Array[]): Promise<void
   if (code !== 0) throw new Error(`frames could not be sent from ${place.device}`);
 }
 
-/** Sends frames from one place and returns those, as hex, that arrived at others until 200 ms of silence. */
-export async function deliver(
-  from: Place,
-  frames: readonly Uint8Array[],
-  to: readonly Place[],
-): Promise<string[][]> {
+/** Starts to capture everywhere; the function ends it and returns what arrived, as hex. */
+async function startCapture(places: readonly Place[]) {
   const captures = await Promise.all(
-    to.map(async (place) => {
+    places.map(async (place) => {
       const tool = start(place, 'capture');
       const capture = { tool, text: '', ended: once(tool, 'exit') };
       tool.stdout!.setEncoding('utf8').on('data', (chunk: string) => {
@@ -44,17 +40,38 @@ export async function deliver(
       return capture;
     }),
   );
+  return {
+    size: () => captures.reduce((sum, { text }) => sum + text.length, 0),
+    async end(): Promise<string[][]> {
+      for (const { tool } of captures) tool.kill();
+      await Promise.all(captures.map(({ ended }) => ended));
+      return captures.map(({ text }) => {
+        const rows = text.split('\n').filter((line) => line.endsWith('}'));
+        const seen = rows.map((line) => JSON.parse(line) as { hex: string; out: boolean });
+        return seen.filter(({ out }) => !out).map(({ hex }) => hex);
+      });
+    },
+  };
+}
+
+/** What arrives, as hex, during so many milliseconds. */
+export async function watch(ms: number, places: readonly Place[]): Promise<string[][]> {
+  const capture = await startCapture(places);
+  await delay(ms);
+  return await capture.end();
+}
+
+/** Sends frames from one place and returns those, as hex, that arrived at others until 200 ms of silence. */
+export async function deliver(
+  from: Place,
+  frames: readonly Uint8Array[],
+  to: readonly Place[],
+): Promise<string[][]> {
+  const capture = await startCapture(to);
   await inject(from, frames);
-  const size = () => captures.reduce((sum, { text }) => sum + text.length, 0);
-  for (let before = -1; size() !== before; ) {
-    before = size();
+  for (let before = -1; capture.size() !== before; ) {
+    before = capture.size();
     await delay(200);
   }
-  for (const { tool } of captures) tool.kill();
-  await Promise.all(captures.map(({ ended }) => ended));
-  return captures.map(({ text }) => {
-    const rows = text.split('\n').filter((line) => line.endsWith('}'));
-    const seen = rows.map((line) => JSON.parse(line) as { hex: string; out: boolean });
-    return seen.filter(({ out }) => !out).map(({ hex }) => hex);
-  });
+  return await capture.end();
 }

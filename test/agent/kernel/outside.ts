@@ -4,7 +4,7 @@ import { Node, twoNodes } from './node.ts';
 import { type Guest, NEXT_HOP } from './samples.ts';
 
 export const UPLINK = { device: 'uplink0', bridge: 'br-egress' };
-/** Behind the next hop. */
+/** Behind the next hop, like every address of its /24. */
 export const SERVER = '198.51.100.1';
 export const UPLINK_MTU = 1500;
 
@@ -26,7 +26,7 @@ export async function site(change: Partial<KernelConfig> = {}): Promise<Site> {
   for (const line of [
     `ip addr add ${NEXT_HOP}/24 dev out0`,
     `ip link set out0 mtu ${UPLINK_MTU} up`,
-    `ip addr add ${SERVER}/32 dev lo`,
+    `ip addr add ${SERVER}/24 dev lo`,
     'sysctl -qw net.ipv4.ip_forward=1',
   ])
     await outside.run(line);
