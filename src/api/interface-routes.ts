@@ -28,10 +28,11 @@ export const interfaceRoutes = [
     summary: 'Give this interface a floating address',
     description:
       'An address of the floating network: the outside reaches the interface by it, and the interface leaves as it. ' +
-      'When the call returns, the network node has it in force. Refused (409) when the interface has one already.',
+      'The call waits, 5 s at most, until the network node has it in force. Refused (409) when the interface has one, or ' +
+      'its network no NAT.',
     takes: args({ namespace: InNamespace }),
     returns: Nothing,
-    errors: ['forbidden', 'not-found', 'conflict', 'no-capacity'],
+    errors: ['not-found', 'conflict', 'no-capacity'],
     answer: async (operations, { caller, params, args: { namespace } }) => {
       await operations.floatInterface(await actingIn(operations, caller, namespace), params.interface);
       return null;
@@ -44,10 +45,11 @@ export const interfaceRoutes = [
     tag: 'interfaces',
     summary: 'Take the floating address from this interface',
     description:
-      'When the call returns, nothing passes by that address any more. Refused (409) when the interface has none.',
+      'The call waits, 5 s at most, until nothing passes by that address any more. Refused (409) when the interface has ' +
+      'none.',
     takes: args({ namespace: InNamespace }),
     returns: Nothing,
-    errors: ['forbidden', 'not-found', 'conflict'],
+    errors: ['not-found', 'conflict'],
     answer: async (operations, { caller, params, args: { namespace } }) => {
       await operations.defloatInterface(await actingIn(operations, caller, namespace), params.interface);
       return null;

@@ -157,10 +157,11 @@ export const networkRoutes = [
     id: 'routeAddress',
     tag: 'networks',
     summary: 'Route an address of the floating network to this network',
-    description: 'Any instance on it may then use the address as its own, without translation.',
+    description:
+      'Any instance on it may then use the address as its own, without translation. Refused (409) without NAT.',
     takes: args({ namespace: InNamespace }),
     returns: RoutedAddress,
-    errors: ['forbidden', 'not-found', 'conflict', 'no-capacity'],
+    errors: ['not-found', 'conflict', 'no-capacity'],
     answer: async (operations, { caller, params, args: { namespace } }) =>
       operations.routeAddress(await actingIn(operations, caller, namespace), params.network),
   }),
@@ -170,9 +171,10 @@ export const networkRoutes = [
     id: 'unrouteAddress',
     tag: 'networks',
     summary: 'Take a routed address back',
+    description: 'The call waits, 5 s at most, until the network node has it in force.',
     takes: args({ namespace: InNamespace }),
     returns: Nothing,
-    errors: ['forbidden', 'not-found', 'conflict'],
+    errors: ['not-found', 'conflict'],
     answer: async (operations, { caller, params, args: { namespace } }) => {
       const acting = await actingIn(operations, caller, namespace);
       await operations.unrouteAddress(acting, params.network, params.address);
@@ -185,6 +187,7 @@ export const networkRoutes = [
     id: 'setDnsEntry',
     tag: 'networks',
     summary: 'Add a name to the DNS of this network, or replace it',
+    description: 'Refused (400) for a network without `provide_dns`.',
     takes: args({
       name: line("Inside the network's domain; with a dot at its end: as it stands.", 'db'),
       value: line('The IPv4 address that it stands for.', '192.168.0.100'),
@@ -192,7 +195,7 @@ export const networkRoutes = [
     }),
     example: { name: 'db', value: '192.168.0.100' },
     returns: Nothing,
-    errors: ['forbidden', 'not-found', 'conflict'],
+    errors: ['not-found', 'conflict', 'no-capacity'],
     answer: async (operations, { caller, params, args: { name, value, namespace } }) => {
       const acting = await actingIn(operations, caller, namespace);
       await operations.setDnsEntry(acting, params.network, name, value);
@@ -208,7 +211,7 @@ export const networkRoutes = [
     takes: args({ name: line('As it was added.', 'db'), namespace: InNamespace }),
     example: { name: 'db' },
     returns: Nothing,
-    errors: ['forbidden', 'not-found'],
+    errors: ['not-found', 'conflict'],
     answer: async (operations, { caller, params, args: { name, namespace } }) => {
       const acting = await actingIn(operations, caller, namespace);
       await operations.deleteDnsEntry(acting, params.network, name);

@@ -124,10 +124,13 @@ export function register(app: FastifyInstance, operations: Operations, table: Ro
       config:
         entry.perMinute === undefined ? {} : { rateLimit: { max: entry.perMinute, timeWindow: 60_000 } },
       onRequest: entry.open ? [] : [requireToken(operations)],
-      handler: async (request): Promise<unknown> => {
+      handler: async (request, reply): Promise<unknown> => {
         const args = { ...(request.query as object), ...(request.body as object) };
         const params = request.params as Record<string, string>;
-        return entry.answer(operations, { caller: request.caller, params, args });
+        const answer = await entry.answer(operations, { caller: request.caller, params, args });
+        if (typeof answer !== 'string') return answer;
+        // Fastify takes a string for text that is ready to be sent.
+        return reply.type('application/json; charset=utf-8').send(JSON.stringify(answer));
       },
     });
   }

@@ -5,7 +5,7 @@ import type { Traffic, TrafficTotals, UsageNumbers } from '../controller/operati
 interface Family {
   name: string;
   help: string;
-  of(totals: TrafficTotals): { sent: Traffic; received: Traffic };
+  of: (totals: TrafficTotals) => { sent: Traffic; received: Traffic };
   unit: keyof Traffic;
 }
 

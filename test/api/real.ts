@@ -12,6 +12,7 @@ import { encodeRecord, type RecordOf } from '../../src/records/codec.ts';
 import { recordKey, type TableName } from '../../src/records/keys.ts';
 import { openEmbeddedStore } from '../../src/store/embedded.ts';
 import type { Store } from '../../src/store/store.ts';
+import { TestAgent } from '../controller/test-agent.ts';
 import { type Answer, call } from './call.ts';
 import { SECRET } from './tokens.ts';
 
@@ -28,6 +29,8 @@ export interface Real {
   ask(method: string, path: string, body?: unknown): Promise<Answer>;
   /** The same by another namespace. */
   askAs(namespace: string, method: string, path: string, body?: unknown): Promise<Answer>;
+  /** An agent that does what it is told, in the place of sf-1 (the network node) unless named. */
+  connectAgent(node?: { node: string; address: string; networkNode: boolean }): Promise<TestAgent>;
   close(): Promise<void>;
 }
 
@@ -41,7 +44,10 @@ async function put<T extends TableName>(
 }
 
 /** Nodes sf-1 (network node), sf-2, sf-3 and sf-lost (missing); namespaces system, demo and other. */
-export async function realServer(limits: Partial<Limits> = {}): Promise<Real> {
+export async function realServer(
+  limits: Partial<Limits> = {},
+  floatingPool: string | null = '10.10.0.0/24',
+): Promise<Real> {
   const directory = mkdtempSync(join(tmpdir(), 'fistpath-api-'));
   const store = await openEmbeddedStore(join(directory, 'store'));
   for (const [index, name] of ['sf-1', 'sf-2', 'sf-3', 'sf-lost'].entries()) {
@@ -64,7 +70,7 @@ export async function realServer(limits: Partial<Limits> = {}): Promise<Real> {
   const log = pino({ level: 'silent' });
   const controller = await openController({
     store,
-    floatingPool: '10.10.0.0/24',
+    floatingPool,
     bootstrapKey: KEY,
     nodeName: 'sf-1',
     log,
@@ -83,6 +89,8 @@ export async function realServer(limits: Partial<Limits> = {}): Promise<Real> {
     number,
     number,
   ];
+  const agents: TestAgent[] = [];
+  const listener = await controller.listenForAgents('127.0.0.1:0');
   const as = (namespace: string) => ({ authorization: `Bearer ${app.jwt.sign({ sub: namespace })}` });
   return {
     app,
@@ -92,7 +100,16 @@ export async function realServer(limits: Partial<Limits> = {}): Promise<Real> {
     as,
     ask: (method, path, body) => call({ port }, method, path, body, as('system')),
     askAs: (namespace, method, path, body) => call({ port }, method, path, body, as(namespace)),
+    async connectAgent(node = { node: 'sf-1', address: '10.2.1.11', networkNode: true }) {
+      const hello = { underlayMtu: 9000, hypervisor: true, release: '0.1.0', ...node };
+      const agent = new TestAgent(listener.port, hello);
+      agents.push(agent);
+      await agent.until(() => agent.snapshots > 0);
+      return agent;
+    },
     async close() {
+      for (const agent of agents) agent.close();
+      await listener.close();
       await app.close();
       await controller.close();
       await store.close();

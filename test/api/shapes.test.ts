@@ -27,6 +27,8 @@ describe('records as JSON', () => {
         version: 6,
         mtu: 8950,
         routerMac: Uint8Array.of(2, 0, 0, 0x5e, 0x10, 0x42),
+        routed: ['10.10.0.8'],
+        dnsEntries: { db: '192.168.0.9' },
       }),
     );
     assert.deepEqual(json, {
@@ -45,6 +47,8 @@ describe('records as JSON', () => {
       version: 6,
       mtu: 8950,
       router_mac: '02:00:00:5e:10:42',
+      routed_addresses: ['10.10.0.8'],
+      dns_entries: { db: '192.168.0.9' },
       error_message: null,
     });
     assert.ok(Value.Check(Network, json));
@@ -158,6 +162,8 @@ describe('records as JSON', () => {
       reason: null,
       underlay_hook: null,
       problems: [],
+      nat: null,
+      nat_reason: null,
     });
     assert.deepEqual(
       [json.uuid, json.state, json.is_network_node, json.is_hypervisor],
@@ -166,13 +172,17 @@ describe('records as JSON', () => {
     const told = nodeJson(
       fistpath.Node.create({
         ...record,
-        datapathStatus: { mode: 'kernel', reason: 'no BTF', problems: ['p'] },
+        datapathStatus: {
+          ...{ mode: 'kernel', reason: 'no BTF', problems: ['p'] },
+          ...{ nat: 'kernel', natReason: 'no BTF either' },
+        },
       }),
     );
     assert.deepEqual(
       [told.datapath.mode, told.datapath.reason, told.datapath.problems],
       ['kernel', 'no BTF', ['p']],
     );
+    assert.deepEqual([told.datapath.nat, told.datapath.nat_reason], ['kernel', 'no BTF either']);
   });
 
   describe('an event', () => {

@@ -366,7 +366,7 @@ describe('CLI: flows and NAT', () => {
       json(await run(['status', '--json'])) as Record<string, string | object[] | null>;
     const kernel = await status();
     assert.equal(kernel.nat, 'kernel');
-    assert.match(String(kernel.nat_reason), /learn and uplink are not both attached|no bpf_skb_ct_lookup/);
+    assert.match(kernel.nat_reason as string, /learn and uplink are not both attached|no bpf_skb_ct_lookup/);
     const program = object.program('port');
     for (const [pin, ifname] of [
       ['learn-phy-2-i', 'phy-2-i'],

@@ -88,7 +88,7 @@ describe('CLI: with the real API', () => {
       [[...create, '-n', 'demonet', '-p', 'sf-7'], 3, /sf-7/],
       [[...create, '-N', 'network_uuid=demonet,macaddress=nonsense'], 2, /macaddress|MAC/],
       [['network', 'create', 'small', '10.0.0.0/30'], 2, /10.0.0.0\/30/],
-      [['network', 'create', 'floating', '10.10.0.0/25'], 2, /10.10.0/],
+      [['network', 'create', 'overlap', '10.10.0.0/25'], 2, /10.10.0/],
       [['network', 'create', 'taken', '10.1.0.0/24', '--vxid', '77'], 4, /77/],
       [['network', 'show', 'nonesuch'], 3, /cannot show network nonesuch: /],
       [['network', 'delete', 'demonet'], 1, /inst-on-sf-2/],
@@ -108,6 +108,48 @@ describe('CLI: with the real API', () => {
     ]);
     assert.match(one.stdout, /\nipv4 {8}: 192.168.0.100\n/);
     assert.match(listed.stdout, /\|\s+sf-2\s+\|.*0: 192.168.0.100/);
+  });
+
+  it('floats, routes and names; refusals have their exit codes', async () => {
+    const made = await run('network', 'create', 'open', '192.168.9.0/24', '--dns');
+    assert.match(made.stdout, /\nprovide dns : True\ngateway {5}: 10\.10\.0\.\d+\nnamespace/);
+    const floated = await json<{ interfaces: { uuid: string; floating: string }[] }>(
+      ...['instance', 'create', 'web', '1', '512', '-f', 'open'],
+    );
+    const [{ uuid, floating }] = floated.interfaces as [{ uuid: string; floating: string }];
+    assert.match(floating, /^10\.10\.0\.\d+$/);
+    const again = await run('interface', 'float', uuid);
+    assert.deepEqual([again.code, again.stdout], [4, '']);
+    assert.deepEqual(await run('interface', 'defloat', uuid), { code: 0, stdout: '', stderr: '' });
+    assert.equal((await run('interface', 'defloat', uuid)).code, 4);
+    const { stdout: address } = await run('interface', 'float', uuid);
+    assert.match((await run('interface', 'show', uuid)).stdout, new RegExp(`\nfloating {4}: ${address}`));
+
+    const routed = (await run('network', 'route', 'open')).stdout.trim();
+    assert.match(routed, /^10\.10\.0\.\d+$/);
+    assert.equal((await run('network', 'dns', 'add', 'open', 'db', '192.168.9.7')).code, 0);
+    const shown = await run('network', 'show', 'open');
+    assert.match(shown.stdout, new RegExp(`\nrouted {6}: ${routed}\ndns {9}: db = 192.168.9.7\n`));
+    const refused: [string[], number][] = [
+      [['dns', 'add', 'open', 'a b', '192.168.9.7'], 2],
+      [['dns', 'add', 'open', 'x', 'nonsense'], 2],
+      [['dns', 'add', 'demonet', 'x', '192.168.0.7'], 2],
+      [['dns', 'remove', 'open', 'x'], 3],
+      [['unroute', 'open', '10.10.0.250'], 3],
+      [['route', 'demonet'], 4],
+      [['ping', 'open', 'nonsense'], 2],
+      // No agent is connected.
+      [['ping', 'open', '192.168.9.1'], 1],
+    ];
+    for (const [words, code] of refused) {
+      const answer = await run('network', ...words);
+      assert.deepEqual([answer.code, answer.stdout], [code, ''], `${words.join(' ')}: ${answer.stderr}`);
+    }
+    assert.equal((await run('network', 'dns', 'remove', 'open', 'db')).code, 0);
+    assert.equal((await run('network', 'unroute', 'open', routed)).code, 0);
+    assert.doesNotMatch((await run('network', 'show', 'open')).stdout, /routed|dns {5}/);
+    assert.equal((await run('instance', 'delete', 'web')).code, 0);
+    assert.equal((await run('network', 'delete', 'open')).code, 0);
   });
 
   it('compares what is wanted with a kernel that has nothing yet', async () => {

@@ -42,13 +42,11 @@ export function portsUsed(connections: Connection[], gateway: string): Record<st
   const address = ipv4Number(gateway);
   const used = connections.filter(({ reply }) => reply.destination === address);
   return Object.fromEntries(
-    Object.entries(PROTOCOLS)
-      .map(([number, name]): [string, number] => {
-        const mine = used.filter(({ protocol }) => protocol === Number(number));
-        const ports = mine.map(({ reply }) => (name === 'icmp' ? reply.source_port : reply.destination_port));
-        return [name, new Set(ports).size];
-      })
-      .sort(),
+    Object.entries(PROTOCOLS).map(([number, name]): [string, number] => {
+      const mine = used.filter(({ protocol }) => protocol === Number(number));
+      const ports = mine.map(({ reply }) => (name === 'icmp' ? reply.source_port : reply.destination_port));
+      return [name, new Set(ports).size];
+    }),
   );
 }
 
