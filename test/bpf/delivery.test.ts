@@ -4,7 +4,7 @@ import type { DeliveryReport, DeliveryRequest } from './delivery-child.ts';
 
 /** A test run shows bytes and verdict, but not by which device a frame leaves: that is seen here. */
 describe('mutated frames through live devices', () => {
-  for (const program of ['port', 'underlay_tc', 'underlay_xdp', 'tunnel'] as const)
+  for (const program of ['port', 'underlay_tc', 'underlay_xdp', 'tunnel', 'uplink_tc', 'uplink_xdp'] as const)
     it(`${program}: what the model forwards comes out where it says, and nothing else`, async () => {
       const request: DeliveryRequest = { program, firstSeed: 7_000_001, frames: 4000 };
       const { sent, expected, delivered } = await inChild<DeliveryReport>('delivery-child.ts', request, 60);

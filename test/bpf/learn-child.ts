@@ -124,7 +124,7 @@ const ping = (namespace: string, target: string, options = ''): string =>
   within(namespace, `ping -i 0.02 -W 1 -q -c 3 ${options} ${target} || true`);
 
 /** One step: what it does, and what it leaves; then everything is forgotten. */
-async function step(name: string, act: () => Promise<unknown> | unknown): Promise<void> {
+async function step(name: string, act: () => unknown): Promise<void> {
   await act();
   note(name);
   forget();

@@ -4,6 +4,7 @@
  */
 import { setTimeout as sleep } from 'node:timers/promises';
 import { createDevices, createVeth, exchange, request } from './child.ts';
+import { minus } from './compare.ts';
 import { isXdp, type ProgramName } from './model.ts';
 import { isReason, Subject, type Totals } from './subject.ts';
 import { world } from './world.ts';
@@ -31,10 +32,11 @@ const link = isXdp(program)
 const packets = (totals: Totals): number =>
   [...totals].reduce((sum, [key, [n]]) => (isReason(key) ? sum + n : sum), 0);
 
+const before = subject.totals();
 exchange(frames.map((frame) => `far ${frame}`));
 // The receiving side runs in a softirq of its own; it is nearly always done by now.
 for (let tries = 0; tries < 100 && packets(subject.totals()) < frames.length; tries++) await sleep(10);
-const report: LiveReport = { totals: [...subject.totals()] };
+const report: LiveReport = { totals: [...minus(subject.totals(), before)] };
 link.close();
 subject.close();
 process.stdout.write(JSON.stringify(report));

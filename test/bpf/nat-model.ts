@@ -102,6 +102,8 @@ function findFlow(key: FlowKey, vni: number, maps: Maps): Flow | Reason {
 
 /** RFC 1624, equation 3: the checksum after 16-bit words became others. */
 function updated(sum: number, words: [number, number][]): number {
+  // 0xffff and 0 are the same number: what does not change at all is left alone.
+  if (words.every(([old, now]) => old === now)) return sum;
   let total = ~sum & 0xffff;
   for (const [old, now] of words) total += (~old & 0xffff) + now;
   while (total > 0xffff) total = (total & 0xffff) + (total >>> 16);

@@ -1,12 +1,13 @@
 import assert from 'node:assert/strict';
 import { inChild } from './child.ts';
 import { count, difference } from './compare.ts';
+import { frameOf } from './flows.ts';
 import { arp, ETHERTYPE, echo, encapsulate, ethernet, ipv4, ipv6, tcp, toHex, udp } from './frames.ts';
 import type { FrameResult, FramesRequest } from './frames-child.ts';
 import type { LiveReport, LiveRequest } from './live-child.ts';
-import { type Context, decide, type ProgramName, returnValue } from './model.ts';
+import { type Context, decide, isXdp, type ProgramName, returnValue } from './model.ts';
 import { refusedByTestRun, type Totals } from './subject.ts';
-import { ADDRESS, DEVICES, FROM_PEER, MAC, world } from './world.ts';
+import { ADDRESS, connections, DEVICES, FROM_PEER, MAC, world } from './world.ts';
 
 /** No device delivers less than a whole Ethernet header. */
 const SHORTEST = 14;
@@ -39,27 +40,81 @@ const INNER: Record<string, Uint8Array> = {
 
 const tunnelled = (inner: Uint8Array): Uint8Array => encapsulate(inner, FROM_PEER);
 
-const PROGRAMS: { program: ProgramName; ifindex: number; wrap: (inner: Uint8Array) => Uint8Array }[] = [
-  { program: 'underlay_tc', ifindex: DEVICES.unknown, wrap: tunnelled },
-  { program: 'underlay_xdp', ifindex: DEVICES.unknown, wrap: tunnelled },
-  { program: 'port', ifindex: DEVICES.guestB, wrap: (inner) => inner },
-  { program: 'tunnel', ifindex: DEVICES.vxlan1, wrap: (inner) => inner },
+const FLOWS = connections();
+
+/** Packets of flows, which NAT forwards when they are whole. */
+function natFrames(
+  names: string[],
+  direction: 0 | 1,
+  source: string,
+  router: string,
+): Record<string, Uint8Array> {
+  return Object.fromEntries(
+    names.map((name) => [
+      `NAT, ${name}`,
+      frameOf(FLOWS[name]![direction]!, source, router, { payload: data }),
+    ]),
+  );
+}
+const all = (wrap: (inner: Uint8Array) => Uint8Array, inner: Record<string, Uint8Array>) =>
+  Object.entries(inner).map(([name, frame]) => ({ name, whole: wrap(frame) }));
+const plain = (inner: Uint8Array): Uint8Array => inner;
+const fromRemote = natFrames(['remoteUdp', 'remoteEcho', 'remoteFloatingUdp'], 0, MAC.remote, MAC.router);
+const fromOutside = natFrames(['udp', 'echo', 'remoteUdp'], 1, MAC.beyond, MAC.outside);
+
+const PROGRAMS: { program: ProgramName; ifindex: number; frames: { name: string; whole: Uint8Array }[] }[] = [
+  {
+    program: 'underlay_tc',
+    ifindex: DEVICES.unknown,
+    frames: all(tunnelled, { ...INNER, ...fromRemote }),
+  },
+  {
+    program: 'underlay_xdp',
+    ifindex: DEVICES.unknown,
+    frames: all(tunnelled, { ...INNER, ...fromRemote }),
+  },
+  {
+    program: 'port',
+    ifindex: DEVICES.guestB,
+    frames: all(plain, {
+      ...INNER,
+      ...natFrames(['udp', 'tcp', 'echo', 'between'], 0, MAC.guestB, MAC.router),
+    }),
+  },
+  {
+    program: 'tunnel',
+    ifindex: DEVICES.vxlan1,
+    frames: all(plain, { ...INNER, ...natFrames(['remoteTcp', 'insideRemote'], 0, MAC.remote, MAC.router) }),
+  },
+  {
+    program: 'uplink_tc',
+    ifindex: DEVICES.uplink,
+    frames: all(plain, {
+      ...INNER,
+      ...fromOutside,
+      ...natFrames(['tcp', 'remoteTcp'], 1, MAC.beyond, MAC.outside),
+    }),
+  },
+  { program: 'uplink_xdp', ifindex: DEVICES.uplink, frames: all(plain, { ...INNER, ...fromOutside }) },
 ];
 
-const forwards = (program: ProgramName, name: string): boolean =>
-  name !== 'ARP' && !(name === 'TCP in IPv4' && program.startsWith('underlay'));
+const forwards = (program: ProgramName, name: string): boolean => {
+  if (name.startsWith('NAT')) return true;
+  // To no router's outside.
+  if (program.startsWith('uplink')) return false;
+  return name !== 'ARP' && !(name === 'TCP in IPv4' && program.startsWith('underlay'));
+};
 
 describe('truncation at every byte offset', () => {
-  for (const { program, ifindex, wrap } of PROGRAMS) {
+  for (const { program, ifindex, frames: whole } of PROGRAMS) {
     const [pass, drop, redirect] = (['KERNEL', 'DROP', 'PORT'] as const).map((v) => returnValue(program, v));
 
-    it(`${program}: ${Object.keys(INNER).join(', ')}`, async () => {
+    it(`${program}: ${whole.map(({ name }) => name).join(', ')}`, async () => {
       // Every prefix of each frame, down to nothing.
       const context: Context = { ifindex, gsoSize: 0, gsoSegments: 0 };
-      const all = Object.entries(INNER).flatMap(([name, inner]) => {
-        const frame = wrap(inner);
-        return Array.from({ length: frame.length + 1 }, (_, length) => ({ name, length, frame }));
-      });
+      const all = whole.flatMap(({ name, whole: frame }) =>
+        Array.from({ length: frame.length + 1 }, (_, length) => ({ name, length, frame })),
+      );
       const packets = all.map(({ frame, length }) => ({ frame: toHex(frame.subarray(0, length)), context }));
       const request: FramesRequest = { program, packets };
       const results = await inChild<FrameResult[]>('frames-child.ts', request, 60);
@@ -83,6 +138,20 @@ describe('truncation at every byte offset', () => {
       }
     });
   }
+
+  it('NAT in XDP: the first of several buffers ends at every byte offset', async () => {
+    for (const { program, frames: whole } of PROGRAMS.filter((one) => isXdp(one.program))) {
+      const packets = whole.flatMap(({ whole: frame }) =>
+        Array.from({ length: frame.length - SHORTEST }, (_, i) => ({
+          frame: toHex(frame),
+          context: { ifindex: 0, gsoSize: 0, gsoSegments: 0, linear: SHORTEST + i },
+        })),
+      );
+      const results = await inChild<FrameResult[]>('frames-child.ts', { program, packets }, 60);
+      const wrong = results.find(({ mismatch, refused }) => mismatch !== undefined || refused !== undefined);
+      assert.equal(wrong, undefined, JSON.stringify(wrong));
+    }
+  });
 
   it('underlay_xdp: the first of several buffers ends at every byte offset', async () => {
     const all = Object.entries(INNER).flatMap(([name, inner]) => {
@@ -111,11 +180,11 @@ describe('truncation at every byte offset', () => {
   });
 
   // What test runs refuse arrives on real devices.
-  for (const { program, ifindex, wrap } of PROGRAMS) {
+  for (const { program, ifindex, frames: whole } of PROGRAMS) {
     it(`${program}: the shortest ones, on a live device`, async () => {
       const frames: Uint8Array[] = [];
-      for (const inner of Object.values(INNER))
-        for (let length = SHORTEST; length < 60; length++) frames.push(wrap(inner).subarray(0, length));
+      for (const { whole: frame } of whole)
+        for (let length = SHORTEST; length < 60; length++) frames.push(frame.subarray(0, length));
       const expected: Totals = new Map();
       for (const f of frames)
         count(expected, decide(program, f, { ifindex, gsoSize: 0, gsoSegments: 0 }, world()));
