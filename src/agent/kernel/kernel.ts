@@ -186,7 +186,7 @@ export class KernelFallback {
     return new Map(
       turn.map(([uuid, { vni, router }]) => [
         uuid,
-        routerSettings(networkNames(vni ?? 0), Boolean(router?.nat)).map(([path]) => path),
+        routerSettings(networkNames(vni ?? 0), router?.nat ? 'nat' : 'idle').map(([path]) => path),
       ]),
     );
   }

@@ -129,8 +129,9 @@ export function wantedLinks(
   const routerLinks: WantedLink[] = [];
   if (router) {
     const { routerOuter, routerInner, physicalOuter, physicalInner } = names;
-    const settings = routerSettings(names, router.nat !== null);
-    const nat = router.nat;
+    const { nat } = router;
+    const translates = egress === null ? 'none' : 'nat';
+    const settings = routerSettings(names, nat === null ? 'idle' : translates);
     routerLinks.push({
       ...base,
       ...veth(routerOuter, routerInner, mtu, router.mac),

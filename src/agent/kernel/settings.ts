@@ -14,9 +14,16 @@ const PER_DEVICE: [string, string][] = [
   ['arp_announce', '2'],
 ];
 
-/** In the order in which they have to be set: ip_forward resets others. */
-export function routerSettings(names: NetworkNames, nat: boolean): [string, string][] {
-  const devices = ['all', 'default', names.routerInner, names.physicalInner].flatMap((device) =>
+/**
+ * In the order in which they have to be set: ip_forward resets others.
+ * @param physical its outside end: does NAT, is idle, or is not there
+ */
+export function routerSettings(
+  { routerInner, physicalInner }: NetworkNames,
+  physical: 'nat' | 'idle' | 'none',
+): [string, string][] {
+  const present = ['all', 'default', routerInner, ...(physical === 'none' ? [] : [physicalInner])];
+  const devices = present.flatMap((device) =>
     PER_DEVICE.map(([name, value]): [string, string] => [`ipv4/conf/${device}/${name}`, value]),
   );
   const more: [string, string][] = [
@@ -25,7 +32,7 @@ export function routerSettings(names: NetworkNames, nat: boolean): [string, stri
     // Lets arping announce routed addresses.
     ['ipv4/ip_nonlocal_bind', '1'],
     // Else the answer for a routed address waits for up to 0.8 s.
-    [`ipv4/neigh/${names.physicalInner}/proxy_delay`, '0'],
+    [`ipv4/neigh/${physicalInner}/proxy_delay`, '0'],
   ];
-  return [['ipv4/ip_forward', '1'], ...devices, ...(nat ? more : [])];
+  return [['ipv4/ip_forward', '1'], ...devices, ...(physical === 'nat' ? more : [])];
 }

@@ -53,7 +53,7 @@ for (const portKind of ['netns', 'tap'] as const) {
         new RegExp(`"${NETWORK}","veth-2-i",8950,true,"02:00:00:00:00:01",\\["192.168.0.1"\\]`),
       );
       assert.match(text, new RegExp(`"${NETWORK}","phy-2-i",8950,false`));
-      assert.match(text, new RegExp(`${NETWORK} ip_forward 1`));
+      assert.match(text, new RegExp(`${NETWORK} /proc/sys/net/ipv4/ip_forward:1`));
       assert.match(text, /^0$/m); // br_netfilter
       assert.doesNotMatch(text, /(vxlan-2|br-vxlan-2|veth-2-o|phy-2-o|p-[0-9a-f]*)\/disable_ipv6 0/);
     });

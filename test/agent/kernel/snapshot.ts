@@ -11,7 +11,7 @@ interface Link {
   linkinfo?: {
     info_kind?: string;
     info_data?: Record<string, unknown>;
-    info_slave_data?: { learning?: boolean };
+    info_slave_data?: { learning?: boolean; flood?: boolean };
   };
 }
 
@@ -44,8 +44,22 @@ ls /run/state/netns
 for n in $(ls /run/netns); do
   echo ====
   echo $n
-  nsenter --net=/run/netns/$n sh -c 'cat /proc/sys/net/ipv4/ip_forward; ip -j addr'
+  nsenter --net=/run/netns/$n sh -c '
+    nft -s list ruleset; ip route; ip neigh show proxy
+    grep -s . /proc/sys/net/ipv4/ip_forward /proc/sys/net/netfilter/nf_conntrack_tcp_be_liberal
+    cd /proc/sys/net/ipv4
+    for n in $(cd conf; ls -d *-i all default); do
+      grep -s . conf/$n/rp_filter conf/$n/send_redirects conf/$n/arp_ignore conf/$n/accept_redirects neigh/$n/proxy_delay
+    done; echo ----; ip -j addr'
 done`;
+
+/** Sets are listed in no order. */
+function rulesInOrder(rules: string): string[] {
+  const inOrder = (list: string) => list.split(',').map((each) => each.trim());
+  return rules
+    .replace(/elements = \{([^}]*)\}/g, (_, list: string) => inOrder(list).sort().join())
+    .split('\n');
+}
 
 /** What a node has, without what differs from one making to the next (indexes, random MACs, counters); sorted. */
 export async function snapshot(node: Node): Promise<string[]> {
@@ -57,24 +71,38 @@ export async function snapshot(node: Node): Promise<string[]> {
     const up = link.flags.includes('UP');
     const details = SETTINGS.map((key) => data[key]);
     lines.push(
-      JSON.stringify([link.ifname, link.ifalias, link.mtu, up, link.master, slave?.learning, kind, details]),
+      JSON.stringify([
+        link.ifname,
+        link.ifalias,
+        link.mtu,
+        up,
+        link.master,
+        slave?.learning,
+        slave?.flood,
+        kind,
+        details,
+      ]),
     );
   }
   for (const row of JSON.parse(fdb) as Row[]) {
     if (row.state === 'static') lines.push(JSON.stringify([row.mac, row.ifname, row.dst]));
   }
-  // Sets are listed in no order.
-  const inOrder = (list: string) => list.split(',').map((each) => each.trim());
-  lines.push(
-    ...rules.replace(/elements = \{([^}]*)\}/g, (_, list: string) => inOrder(list).sort().join()).split('\n'),
-  );
+  lines.push(...rulesInOrder(rules));
   for (const text of namespaces) {
-    const [name, forward, inner = ''] = text.split('\n');
-    lines.push(`${name} ip_forward ${forward}`);
+    const [name = '', ...rest] = text.split('\n');
+    const [settings = '', inner = ''] = rest.join('\n').split('----\n');
+    lines.push(...rulesInOrder(settings).map((line) => `${name} ${line}`));
     for (const { ifname, mtu, flags, address, addr_info = [] } of JSON.parse(inner) as Link[]) {
-      const mac = ifname.startsWith('phy-') ? '' : address;
+      const mac = ifname.startsWith('phy-') && !address.startsWith('06:00:00:00:') ? '' : address;
       lines.push(
-        JSON.stringify([name, ifname, mtu, flags.includes('UP'), mac, addr_info.map(({ local }) => local)]),
+        JSON.stringify([
+          name,
+          ifname,
+          mtu,
+          flags.includes('UP'),
+          mac,
+          addr_info.map(({ local }) => local).sort(),
+        ]),
       );
     }
   }
