@@ -9,10 +9,7 @@ export function desiredRouter(
   { network, floating, dnsDomain }: NetworkRecords,
   live: readonly Placed[],
 ): fistpath.Router {
-  const leases = live
-    .filter((each) => each.interface.ipv4 !== '')
-    .map((each) => lease(each))
-    .sort(byAddress(({ ipv4 }) => ipv4));
+  const leases = live.filter((each) => each.interface.ipv4 !== '').map((each) => lease(each));
   const dnsEntries = Object.entries(network.provideDns ? network.dnsEntries : {})
     .map(([name, value]) => fistpath.DnsEntry.create({ name, value }))
     .sort((a, b) => (a.name < b.name ? -1 : 1));
@@ -22,15 +19,18 @@ export function desiredRouter(
     nat: floating && desiredNat(network, floating, live),
     dhcp: network.provideDhcp,
     dns: network.provideDns,
-    leases,
+    leases: sortByAddress(leases, ({ ipv4 }) => ipv4),
     dnsEntries,
     domain: domainOf(network.namespace, dnsDomain),
   });
 }
 
-/** Orders by IPv4 address, as numbers. */
-export function byAddress<T>(addressOf: (item: T) => string): (a: T, b: T) => number {
-  return (a, b) => parseAddress(addressOf(a)) - parseAddress(addressOf(b));
+/** A new list in the order of IPv4 addresses as numbers. */
+export function sortByAddress<T>(items: readonly T[], addressOf: (item: T) => string): T[] {
+  return items
+    .map((item) => ({ item, address: parseAddress(addressOf(item)) }))
+    .sort((a, b) => a.address - b.address)
+    .map(({ item }) => item);
 }
 
 function desiredNat(
@@ -42,13 +42,12 @@ function desiredNat(
   if (!network.provideNat || network.floatingGateway === '') return null;
   const floats = live
     .filter((each) => each.interface.floating !== '' && each.interface.ipv4 !== '')
-    .map(({ interface: { floating, ipv4 } }) => fistpath.Float.create({ floating, ipv4 }))
-    .sort(byAddress((float) => float.floating));
+    .map(({ interface: { floating, ipv4 } }) => fistpath.Float.create({ floating, ipv4 }));
   return fistpath.Nat.create({
     gateway: network.floatingGateway,
     pool: floating.netblock,
     nextHop: formatAddress(gatewayOf(parseBlock(floating.netblock))),
-    floats,
+    floats: sortByAddress(floats, ({ floating }) => floating),
   });
 }
 

@@ -2,7 +2,7 @@
 import { fistpath } from '#proto';
 import { FLOATING } from '../records/keys.ts';
 import { isLive } from '../records/states.ts';
-import { byAddress, desiredRouter } from './desired-router.ts';
+import { desiredRouter, sortByAddress } from './desired-router.ts';
 
 /** An interface and the node that its instance is placed on. */
 export interface Placed {
@@ -36,7 +36,7 @@ export function desiredNetwork(records: NetworkRecords): Map<string, fistpath.No
   if (router) members.set(router.name, router);
   for (const { node } of live) members.set(node.name, node);
 
-  const routed = network.routed.toSorted(byAddress((address) => address));
+  const routed = sortByAddress(network.routed, (address) => address);
   const desired = new Map<string, fistpath.NodeNetwork>();
   for (const node of members.values()) {
     const elsewhere = live

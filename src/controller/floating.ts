@@ -35,7 +35,6 @@ export class Floating {
         );
       }
       const network = cache.get('network', before.network)!;
-      draft.expect('network', network.uuid);
       const floating = floatingFor(draft, this.#pool, network, before);
       draft.put('interface', uuid, revise('interface', before, { floating }));
       this.#record(draft, 'interface', uuid, 'float', floating);

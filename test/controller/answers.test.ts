@@ -1,6 +1,6 @@
 // Calls that take something away return when the network node has applied it, and hold nobody else up.
 import assert from 'node:assert/strict';
-import { instanceOn, openScene, type Scene, SYSTEM } from './scene.ts';
+import { eventually, instanceOn, openScene, type Scene, SYSTEM } from './scene.ts';
 import type { TestAgent } from './test-agent.ts';
 
 const PATIENCE = { answerMs: 1500, pingMs: 200 };
@@ -131,6 +131,25 @@ describe('controller: waiting for the network node', () => {
     slow.reportAll();
     await next.done;
     assert.ok(next.ms < PATIENCE.answerMs);
+  });
+
+  it('waits for a snapshot that does not have the network any more', async () => {
+    router.obedient = true;
+    await scene.operations.deleteInstance(SYSTEM, instance);
+    router.close();
+    await eventually('gone', async () => (await scene.operations.health()).agents === 0);
+    const first = watch(scene.operations.deleteNetwork(SYSTEM, uuid));
+    await first.done;
+    assert.ok(first.ms < 500);
+    const hello = { node: 'sf-1', address: '10.2.1.11', networkNode: true };
+    const slow = await scene.connect(hello, { obedient: false });
+    assert.equal(slow.networks.size, 0);
+    const again = watch(scene.operations.deleteNetwork(SYSTEM, uuid));
+    await moment();
+    assert.equal(again.returned, false);
+    slow.reportAll();
+    await again.done;
+    assert.ok(again.ms < PATIENCE.answerMs);
   });
 
   const calls: [string, () => Promise<unknown>][] = [
