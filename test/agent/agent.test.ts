@@ -8,6 +8,7 @@ import { BpfLink, BpfMap } from '#addon';
 import { fistpath } from '#proto';
 import { Agent } from '../../src/agent/agent.ts';
 import { Program, Reason } from '../../src/agent/datapath/abi.ts';
+import { Pins } from '../../src/agent/datapath/pins.ts';
 import { parseConfig } from '../../src/config.ts';
 import { StandInController } from './stand-in-controller.ts';
 
@@ -29,7 +30,7 @@ const ip = (command: string): string =>
 const links = (): string[] => readdirSync(join(PINS, 'links')).sort((a, b) => a.localeCompare(b));
 
 function entries(map: string): Map<string, string> {
-  const pinned = BpfMap.open(join(PINS, 'maps-1', map));
+  const pinned = BpfMap.open(new Pins(PINS).map(map));
   const { keySize, valueSize } = pinned.info;
   const { count, keys, values } = pinned.entries();
   pinned.close();
@@ -40,7 +41,7 @@ function entries(map: string): Map<string, string> {
 
 /** Packets of the port program by reason, over all CPUs. */
 function sentBy(reason: number): number {
-  const counters = BpfMap.open(join(PINS, 'maps-1', 'counters'));
+  const counters = BpfMap.open(new Pins(PINS).map('counters'));
   const index = Program.PORT * Reason.MAX + reason;
   const { values } = counters.entries();
   const cpus = counters.cpus;
@@ -147,7 +148,10 @@ describe('the agent, with a stand-in controller and real devices', () => {
     const names = JSON.parse(readFileSync(join(directory, 'names.json'), 'utf8'));
     assert.deepEqual(names, {
       node: 'sf-1',
-      networks: { 33: { uuid: GOOD, name: 'good' }, 34: { uuid: OTHER, name: 'other' } },
+      networks: {
+        33: { uuid: GOOD, name: 'good', nat: null },
+        34: { uuid: OTHER, name: 'other', nat: null },
+      },
       nodes: { '10.2.1.12': 'sf-2' },
       ports: { [PORT]: { interface: INTERFACE, instance: INSTANCE, network: GOOD } },
     });

@@ -27,6 +27,7 @@ export class StandInController {
   revision = 0;
   connections = 0;
   port = 0;
+  #pings = 0;
   #server: Server | undefined;
   #stream: Duplex | undefined;
 
@@ -75,6 +76,14 @@ export class StandInController {
     this.#stream!.write({ ...change, revision: this.revision });
     await this.settled(from);
     return this.heard.slice(from);
+  }
+
+  /** Asks a router to ping, and resolves to its answer. */
+  ping(network: string, address: string): Promise<fistpath.IPingReply> {
+    const id = ++this.#pings;
+    const from = this.heard.length;
+    this.#stream!.write({ ping: { id, network, address } });
+    return this.hears('answer to a ping', ({ ping }) => ping?.id === id && ping, from);
   }
 
   /** The node says that it is at the newest revision. */

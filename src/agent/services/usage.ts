@@ -30,8 +30,6 @@ export interface DeviceTraffic {
   sent: Traffic;
 }
 
-/** nftables count from the IP header on; everything else counts frames. */
-const ETHERNET_BYTES = 14;
 /** Namespaces read at a time. */
 const PARALLEL = 8;
 
@@ -79,7 +77,8 @@ async function each<T, R>(
 }
 
 /**
- * Reads the numbers of every network of this node. What can't be read is left out, and told to `onError`: its
+ * Reads the numbers of every network of this node: an interface's bytes are those of its frames, with the outside
+ * those from the IP header on, by nftables and by the fast path alike. What can't be read is left out, and told to `onError`: its
  * numbers are simply not known now.
  */
 export async function readUsage(
@@ -131,7 +130,6 @@ export async function readUsage(
   } catch (error) {
     onError(error as Error);
   }
-  const framed = ({ packets, bytes }: Traffic) => ({ packets, bytes: bytes + packets * ETHERNET_BYTES });
   const outside = await each(
     routers,
     async ({ uuid, vni, router }) => {
@@ -140,7 +138,7 @@ export async function readUsage(
         const [slow, fast] = [kernel.get(lease.ipv4!), cached.get(vni!)?.get(lease.ipv4!)];
         if (!slow && !fast) return [];
         const none = { packets: 0, bytes: 0 };
-        const total = (way: 'sent' | 'received') => sum(framed(slow?.[way] ?? none), fast?.[way] ?? none);
+        const total = (way: 'sent' | 'received') => sum(slow?.[way] ?? none, fast?.[way] ?? none);
         return [
           { network: uuid!, interface: lease.interface!, sent: total('sent'), received: total('received') },
         ];
