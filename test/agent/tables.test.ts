@@ -1,4 +1,5 @@
 import assert from 'node:assert/strict';
+import type { fistpath } from '#proto';
 import {
   FdbEntry,
   FdbFlag,
@@ -10,8 +11,27 @@ import {
 } from '../../src/agent/datapath/abi.ts';
 import { type Entries, keyOf } from '../../src/agent/datapath/mirror.ts';
 import { nexthopEntries } from '../../src/agent/datapath/nexthops.ts';
-import { Be32, bytes, ipv4Number, ipv4Text, networkTables } from '../../src/agent/datapath/tables.ts';
+import {
+  Be32,
+  bytes,
+  ipv4Number,
+  ipv4Text,
+  natPrint,
+  networkTables,
+} from '../../src/agent/datapath/tables.ts';
+import type { NatDevices, NetworkDevices } from '../../src/agent/kernel/kernel.ts';
 
+const NETWORK: fistpath.INodeNetwork = {
+  netblock: '10.0.0.0/24',
+  routed: [],
+  router: {
+    mac: Uint8Array.of(2, 0, 0, 0, 0, 1),
+    address: '10.0.0.1',
+    leases: [{ interface: 'i', mac: Uint8Array.of(2, 0, 0, 0, 0, 2), ipv4: '10.0.0.9', name: 'one' }],
+    nat: { gateway: '10.10.0.5', pool: '10.10.0.0/24', nextHop: '10.10.0.1', floats: [] },
+    dns: false,
+  },
+};
 const ROUTER = Uint8Array.of(2, 0, 0, 0, 0, 1);
 const GUEST = Uint8Array.of(2, 0, 0, 0, 0, 2);
 const REMOTE = Uint8Array.of(2, 0, 0, 0, 0, 3);
@@ -100,6 +120,68 @@ describe('networkTables', () => {
     for (const text of ['0.0.0.0', '10.2.1.11', '255.255.255.255'])
       assert.equal(ipv4Text(ipv4Number(text)), text);
     assert.equal(ipv4Number(''), 0);
+  });
+});
+
+describe('natPrint', () => {
+  const router = NETWORK.router!;
+  const nat: NatDevices = {
+    namespace: '/run/netns/n',
+    vethInner: 'veth-2-i',
+    insideMac: ROUTER,
+    physicalInner: 'phy-2-i',
+    outsideMac: Uint8Array.of(6, 0, 0, 0, 0, 1),
+    egressIfindex: 9,
+    uplinkMtu: 1500,
+    bridgeMac: REMOTE,
+  };
+  const veth = {
+    interface: null,
+    ifname: 'veth-2-o',
+    mac: ROUTER,
+    ipv4: '10.0.0.1',
+    router: true,
+    peer: true,
+  };
+  const devices: NetworkDevices = {
+    uuid: 'n',
+    vni: 2,
+    mtu: 1450,
+    vxlanIfindex: 3,
+    ports: [{ ...veth, ifindex: 4, xdp: true }],
+    nat,
+  };
+  const before = natPrint(NETWORK, devices);
+  const changed = (network: fistpath.INodeNetwork, change: Partial<NetworkDevices> = {}) =>
+    natPrint({ ...NETWORK, ...network }, { ...devices, ...change }) !== before;
+  const lease = router.leases![0]!;
+
+  it('changes with whatever NAT decides by', () => {
+    const floats = [{ floating: '10.10.0.9', ipv4: '10.0.0.9' }];
+    const changes: fistpath.INodeNetwork[] = [
+      { router: { ...router, nat: { ...router.nat, floats } } },
+      { router: { ...router, nat: { ...router.nat, gateway: '10.10.0.6' } } },
+      { router: { ...router, nat: { ...router.nat, nextHop: '10.10.0.2' } } },
+      { router: { ...router, leases: [] } },
+      { router: { ...router, leases: [{ ...lease, ipv4: '10.0.0.10' }] } },
+      { router: { ...router, leases: [{ ...lease, mac: REMOTE }] } },
+      { router: { ...router, leases: [{ ...lease, interface: 'j' }] } },
+      { router: { ...router, address: '10.0.0.2' } },
+      { routed: ['10.10.0.77'] },
+      { netblock: '10.0.0.0/25' },
+    ];
+    for (const change of changes) assert.ok(changed(change), JSON.stringify(change));
+  });
+
+  it('changes with the namespace, its devices and where they lead', () => {
+    assert.ok(changed({}, { ports: [{ ...veth, ifindex: 5, xdp: true }] }));
+    assert.ok(changed({}, { nat: { ...nat, outsideMac: REMOTE } }));
+    assert.ok(changed({}, { nat: { ...nat, egressIfindex: 10 } }));
+  });
+
+  it('stays while only names change, or instances on other nodes', () => {
+    assert.ok(!changed({ router: { ...router, dns: true, leases: [{ ...lease, name: 'two' }] } }));
+    assert.ok(!changed({ remoteMacs: [{ mac: REMOTE, node: '10.2.1.12' }], peers: ['10.2.1.12'] }));
   });
 });
 

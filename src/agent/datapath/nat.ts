@@ -65,6 +65,8 @@ export class Nat {
     this.#gateways = maps.gateways;
     this.#routers = maps.routers;
     this.#flows = new Flows(maps.flows, maps.routers, flowExpiryNs(config.flowRefreshSeconds));
+    // What was decided by an earlier process's word may be wrong by now, and an uplink attached anew would go by it.
+    for (const vni of maps.routers.groups()) this.drop(vni);
   }
 
   /** Why NAT is the kernel's alone; undefined: the fast path takes part, or nobody has asked for it yet. */

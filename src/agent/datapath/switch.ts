@@ -11,7 +11,6 @@ import { readUnderlay } from '../underlay.ts';
 import { type Event, Program, Reason } from './abi.ts';
 import { detachAll, FastPath } from './fastpath.ts';
 import { ipv4Text } from './tables.ts';
-import { type OutsideTraffic, readOutsideUsage } from './usage.ts';
 
 export type Mode = 'ebpf' | 'kernel';
 
@@ -107,11 +106,6 @@ export class DatapathSwitch {
   /** Routes or neighbours changed. Rejects when they can't be read. */
   async nexthopsChanged(): Promise<void> {
     await this.#fastPath?.refreshNexthops();
-  }
-
-  /** What interfaces exchanged with the outside by the fast path: by VNI and address, see usage.ts. */
-  outsideUsage(): Map<number, Map<string, OutsideTraffic>> {
-    return readOutsideUsage(this.#options.config.bpf_directory);
   }
 
   close(): void {

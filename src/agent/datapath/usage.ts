@@ -25,8 +25,8 @@ function total(value: Uint8Array): OutsideTraffic {
 }
 
 /**
- * By VNI and the interface's address, from the pinned maps, so also while the fast path is off. Wire packets; bytes
- * of their frames inside the network. Numbers only grow while the address is in use and the maps are pinned.
+ * By VNI and the interface's address, from the pinned maps, so also while the fast path is off. Wire packets;
+ * layer 3 bytes, as nftables counts them. Numbers only grow while the address is in use and the maps are pinned.
  * Empty where nothing is pinned. Throws a BpfError when the maps can't be read.
  */
 export function readOutsideUsage(bpfDirectory: string): Map<number, Map<string, OutsideTraffic>> {
