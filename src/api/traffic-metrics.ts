@@ -16,21 +16,23 @@ const outside = ({ sentOutside, receivedOutside }: TrafficTotals) => ({
 });
 
 function families(object: string): Family[] {
-  const counted = (unit: keyof Traffic) => `${unit === 'packets' ? 'Packets' : 'Bytes'} sent and received by`;
-  return (['packets', 'bytes'] as const).flatMap((unit): Family[] => [
-    {
-      name: `fistpath_${object}_${unit}_total`,
-      help: `${counted(unit)} instances, at their ports.`,
-      of: all,
-      unit,
-    },
-    {
-      name: `fistpath_${object}_outside_${unit}_total`,
-      help: `${counted(unit)} instances to and from the outside, at the network node.`,
-      of: outside,
-      unit,
-    },
-  ]);
+  return (['packets', 'bytes'] as const).flatMap((unit): Family[] => {
+    const [counted, layer3] = unit === 'packets' ? ['Packets', 'Packets'] : ['Bytes', 'Layer 3 bytes'];
+    return [
+      {
+        name: `fistpath_${object}_${unit}_total`,
+        help: `${counted} sent and received by instances, at their ports.`,
+        of: all,
+        unit,
+      },
+      {
+        name: `fistpath_${object}_outside_${unit}_total`,
+        help: `${layer3} that instances exchanged with the outside, at the network node.`,
+        of: outside,
+        unit,
+      },
+    ];
+  });
 }
 
 function rows<T extends TrafficTotals>(object: string, list: T[], labels: (one: T) => string): string[] {

@@ -250,7 +250,7 @@ export function addFlowCommands(program: Command): void {
   const list = addSelection(group.command('list'))
     .summary('the connections that the fast path translates')
     .description(
-      'Lists the connections that the fast path translates, the busiest first: the packet as it comes and as it leaves, packets and bytes of both directions, how long ago the kernel forwarded a packet of it (age) and was last shown one by the fast path (refreshed), and what conntrack knows. A connection that is missing here is the kernel’s.',
+      'Lists the connections that the fast path translates, the busiest first: the packet as it comes and as it leaves, packets and (layer 3) bytes of both directions, how long ago the kernel forwarded a packet of it (age) and was last shown one by the fast path (refreshed), and what conntrack knows. A connection that is missing here is the kernel’s.',
     )
     .option('--limit <number>', 'at most so many; 0: all', whole(0), 100)
     .action(listFlows);

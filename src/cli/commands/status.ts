@@ -41,13 +41,15 @@ async function askNode(settings: Settings, node: string): Promise<{ api: string;
 }
 
 async function readStatus(settings: Settings): Promise<Status> {
-  const [{ attachments }, { readFeatures }, { NameBook }, { PinnedMaps }, { hostname }] = await Promise.all([
-    import('../inspect/attachments.ts'),
-    import('../inspect/features.ts'),
-    import('../inspect/name-book.ts'),
-    import('../inspect/pinned-maps.ts'),
-    import('node:os'),
-  ]);
+  const [{ attachments }, { readFeatures }, { NameBook }, { PinnedMaps }, { hostname }, { natRefusal }] =
+    await Promise.all([
+      import('../inspect/attachments.ts'),
+      import('../inspect/features.ts'),
+      import('../inspect/name-book.ts'),
+      import('../inspect/pinned-maps.ts'),
+      import('node:os'),
+      import('../../agent/datapath/capability.ts'),
+    ]);
   const book = await NameBook.read(settings.stateDirectory);
   const name = settings.node ?? book.node ?? hostname();
   const [answer, links] = await Promise.all([askNode(settings, name), attachments(settings.bpfDirectory)]);
@@ -73,7 +75,7 @@ async function readStatus(settings: Settings): Promise<Status> {
     reason: datapath?.reason ?? (attached ? null : 'no program is attached to the underlay'),
     problems,
     bpf_directory: settings.bpfDirectory,
-    ...natOf(links, book, features, datapath),
+    ...natOf(links, book, features, natRefusal(), datapath),
     features,
     attachments: links.map((link) => {
       const device = link.device ?? book.device(link.ifindex) ?? null;
@@ -107,14 +109,14 @@ function natOf(
   links: Attachment[],
   book: NameBook,
   features: Features,
+  refusal: string | undefined,
   told: Node['datapath'],
 ): Pick<Status, 'nat' | 'nat_reason'> {
   if (book.natNetworks().length === 0 && !told?.nat) return { nat: null, nat_reason: null };
   const attached = (hook: string) => links.some((link) => link.hook === hook && link.problem === undefined);
   if (attached('learn') && attached('uplink')) return { nat: 'ebpf', nat_reason: null };
-  const missing = features.conntrack
-    ? 'programs learn and uplink are not both attached'
-    : 'this kernel has no bpf_skb_ct_lookup (CONFIG_NF_CONNTRACK and its BTF), without which nothing is learned';
+  const absent = features.conntrack ? undefined : 'this kernel has no bpf_skb_ct_lookup';
+  const missing = refusal ?? absent ?? 'programs learn and uplink are not both attached';
   return { nat: 'kernel', nat_reason: told?.nat_reason ?? told?.reason ?? missing };
 }
 
