@@ -41,6 +41,7 @@ export interface Scene {
 
 export interface SceneOptions {
   floatingPool?: string | null;
+  dnsDomain?: string;
   missingAfterSeconds?: number;
   chance?: Chance;
   limits?: Partial<ObjectLimits>;
@@ -64,6 +65,7 @@ export async function openScene(given: SceneOptions = {}): Promise<Scene> {
     controller = await openController({
       store: options.wrap ? options.wrap(store) : store,
       floatingPool: options.floatingPool === undefined ? '10.10.0.0/24' : options.floatingPool,
+      ...(options.dnsDomain === undefined ? {} : { dnsDomain: options.dnsDomain }),
       bootstrapKey: KEY,
       nodeName: 'sf-1',
       log: silent,

@@ -55,6 +55,16 @@ describe('controller: services of the network node', () => {
       assert.equal(phases.filter((phase) => phase === 'delete dns').length, 2);
     });
 
+    it('and instances are below the configured domain', async () => {
+      await assert.rejects(scene.reopen({ dnsDomain: 'a..b' }), {
+        message: 'dns_domain "a..b" is no domain name',
+      });
+      await scene.reopen({ dnsDomain: 'example.org' });
+      await connect();
+      const { uuid } = await network({ provide_dns: true });
+      await router.until(() => router.networks.get(uuid)?.router?.domain === 'system.example.org');
+    });
+
     it('are refused where nothing answers, and when they are none', async () => {
       const { uuid } = await network({ provide_dns: true });
       const silent = await network({ provide_dhcp: true });
