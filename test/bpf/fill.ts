@@ -2,7 +2,7 @@
  * Writes the maps of the program under test. Layouts are written here once more, from abi.h, so that a generated codec
  * is checked and not trusted.
  */
-import type { BpfObject } from '#addon';
+import type { BpfMap, BpfObject } from '#addon';
 import { set16, set32, setMac } from './frames.ts';
 import type { FdbEntry, Flow, FlowKey, Maps, Tuple } from './maps.ts';
 
@@ -156,7 +156,6 @@ export function fill(object: BpfObject, maps: Maps): void {
       }),
     ]),
   );
-  writeFlows(object, maps);
   write(
     'nexthops',
     [...maps.nexthops].map(([address, n]) => [
@@ -172,8 +171,6 @@ export function fill(object: BpfObject, maps: Maps): void {
 }
 
 /** Sets every flow to what the model has. */
-export function writeFlows(object: BpfObject, maps: Maps): void {
-  if (!object.maps.includes('flows')) return;
-  const map = object.map('flows');
+export function writeFlows(map: BpfMap, maps: Maps): void {
   for (const flow of maps.flows.values()) map.update(flowKeyBytes(flow.key), flowBytes(flow));
 }

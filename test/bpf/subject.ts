@@ -6,7 +6,7 @@ import { fileURLToPath } from 'node:url';
 import { type BpfMap, BpfObject, type BpfProgram } from '#addon';
 import { be32, EXPIRY_NS, fill, flowKeyBytes, REFRESH_NS, struct, writeFlows } from './fill.ts';
 import { ETHERTYPE, set16, toHex } from './frames.ts';
-import { flowKey, type Maps, USAGE_SLOTS } from './maps.ts';
+import { type Flow, flowKey, type Maps, USAGE_SLOTS } from './maps.ts';
 import { type Context, isXdp, type ProgramName, type Reason, type Verdict } from './model.ts';
 import { SLOTS } from './world.ts';
 
@@ -103,6 +103,7 @@ export function readCounters(object: BpfObject, number: number): Totals {
   const names = reasonNames();
   const { count, values } = counters.entries();
   const { cpus } = counters;
+  counters.close();
   for (let index = 0; index < count; index++) {
     const program = Math.floor(index / REASONS);
     const reason = names[index % REASONS]!;
@@ -112,14 +113,23 @@ export function readCounters(object: BpfObject, number: number): Totals {
   return all;
 }
 
+export interface SubjectOptions {
+  /** Bytes of the ring buffer. */
+  ringSize?: number;
+  refreshNs?: bigint;
+  expiryNs?: bigint;
+  /** On a bpffs: maps are shared with other subjects by it. */
+  pinDirectory?: string;
+}
+
 /** Sets the constants that the object has: not every program needs each. */
-export function setConstants(object: BpfObject, maps: Pick<Maps, 'vxlanPort' | 'underlayAddress'>): void {
+function setConstants(object: BpfObject, maps: Maps, options: SubjectOptions): void {
   const u64 = (value: bigint): Uint8Array => struct(8, (_, v) => v.setBigUint64(0, value, true));
   const constants: Record<string, Uint8Array> = {
     vxlan_port: struct(2, (b) => set16(b, 0, maps.vxlanPort)),
     underlay_address: be32(maps.underlayAddress),
-    flow_refresh_ns: u64(REFRESH_NS),
-    flow_expiry_ns: u64(EXPIRY_NS),
+    flow_refresh_ns: u64(options.refreshNs ?? REFRESH_NS),
+    flow_expiry_ns: u64(options.expiryNs ?? EXPIRY_NS),
   };
   for (const [name, value] of Object.entries(constants))
     try {
@@ -153,11 +163,13 @@ export class Subject {
   readonly #flowNames = new Map<string, string>();
   #context: { of: string; bytes: Uint8Array } = { of: '', bytes: new Uint8Array(0) };
 
-  constructor(name: ProgramName, maps: Maps, options: { ringSize?: number } = {}) {
+  constructor(name: ProgramName, maps: Maps, options: SubjectOptions = {}) {
     this.#name = name;
-    this.object = new BpfObject(objectFile(name.replace(/_(tc|xdp)$/, '')));
+    this.object = new BpfObject(objectFile(name.replace(/_(tc|xdp)$/, '')), {
+      pinDirectory: options.pinDirectory,
+    });
     const { object } = this;
-    setConstants(object, maps);
+    setConstants(object, maps, options);
     for (const map of object.maps) if (SMALL_MAPS.includes(map)) object.setMaxEntries(map, 64);
     object.setMaxEntries('port_counters', SLOTS);
     if (object.maps.includes('usage')) object.setMaxEntries('usage', USAGE_SLOTS);
@@ -168,6 +180,7 @@ export class Subject {
     this.#portCounters = object.map('port_counters');
     if (object.maps.includes('flows')) this.#flows = object.map('flows');
     if (object.maps.includes('usage')) this.#usage = object.map('usage');
+    this.writeFlows(maps);
     for (const flow of maps.flows.values())
       this.#flowNames.set(toHex(flowKeyBytes(flow.key)), flowKey(flow.key));
   }
@@ -219,9 +232,19 @@ export class Subject {
     }
   }
 
+  /** Packets by reason. */
+  reasons(): Map<string, number> {
+    const totals = readCounters(this.object, PROGRAM_NUMBERS[this.#name]);
+    return new Map([...totals].map(([key, [packets]]) => [key, packets]));
+  }
+
+  forgetFlow(flow: Flow): void {
+    this.#flows?.delete(flowKeyBytes(flow.key));
+  }
+
   /** Sets every flow to what the model has. */
   writeFlows(maps: Maps): void {
-    writeFlows(this.object, maps);
+    if (this.#flows) writeFlows(this.#flows, maps);
   }
 
   close(): void {
