@@ -292,6 +292,15 @@ describe('FastPath of a network node', () => {
     assert.deepEqual(links('uplink'), [`uplink-tc-${index}`]);
   });
 
+  it('says that there is no way to follow NAT when the uplink takes no program', () => {
+    restart();
+    fastPath.prepareNat(99_999, ifindex('under0'));
+    assert.match(fastPath.natRefusal!, /the uplink can't be attached to: ENODEV/);
+    assert.deepEqual(links('uplink'), []);
+    prepare();
+    assert.equal(fastPath.natRefusal, undefined);
+  });
+
   it('shares a device with the tunnels: XDP is theirs', async () => {
     restart({ uplinkHook: 'xdp', underlayHook: 'xdp' });
     const index = ifindex('under0');
@@ -379,7 +388,11 @@ describe('FastPath of a network node', () => {
       return maxEntries;
     };
     assert.deepEqual([size('flows'), size('usage')], [1024, 16]);
+    prepare();
     restart({ networkNode: false });
+    assert.equal(links('uplink').length, 1, 'of when it was a network node');
+    prepare();
+    assert.deepEqual(links('uplink'), []);
     assert.deepEqual([size('flows'), size('usage')], [1, 1]);
     restart();
     assert.deepEqual([size('flows'), size('usage')], [1024, 16]);

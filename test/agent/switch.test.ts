@@ -86,6 +86,8 @@ describe('DatapathSwitch on a network node', () => {
     assert.equal(attached('learn').length + attached('uplink').length, 0);
     assert.equal(attached('port').length, 2);
 
+    await apply(make({}));
+    assert.equal(attached('learn').length, 2);
     const off = make({});
     off.want('kernel');
     await apply(off);

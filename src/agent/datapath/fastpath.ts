@@ -143,7 +143,7 @@ export class FastPath {
     return [...(problem === undefined ? [] : [problem]), ...this.#nat.problems];
   }
 
-  /** On a network node, before networks are applied: see Nat.prepare(). */
+  /** Before networks are applied: see Nat.prepare(). */
   prepareNat(uplink: number | undefined, underlay: number): void {
     this.#nat.prepare(uplink, underlay);
   }

@@ -45,7 +45,7 @@ export class Nat {
   /** `final`: asking again would not help. */
   #state: 'ready' | { refusal: string; final?: boolean } | undefined;
   #underlay = 0;
-  #uplink: { ifindex: number; problem?: string } | undefined;
+  #problem: string | undefined;
   /** Devices that send what XDP redirects to them, as far as there is XDP. */
   #transmitting = new Set<number>();
   /** What a network's generation stands for, by VNI. */
@@ -77,7 +77,7 @@ export class Nat {
   get problems(): string[] {
     const { maxEntries } = this.#flows.map.info;
     const crowded = `map flows is nearly full (of ${maxEntries} entries), what finds no room is the kernel's: raise map_sizes.flows in the daemon's configuration`;
-    return [this.#uplink?.problem, this.#crowded ? crowded : undefined].filter((text) => text !== undefined);
+    return [this.#problem, this.#crowded ? crowded : undefined].filter((text) => text !== undefined);
   }
 
   /**
@@ -86,34 +86,17 @@ export class Nat {
    * @param underlay the mesh NIC's ifindex
    */
   prepare(uplink: number | undefined, underlay: number): void {
+    this.#problem = undefined;
+    const names = new Set<string>();
     // A module may have come that was missing; a program that was refused stays so.
-    if (this.#state === undefined || (this.#state !== 'ready' && !this.#state.final))
+    if (this.#config.networkNode && this.#state !== 'ready' && !this.#state?.final)
       this.#state = this.#load();
-    if (uplink === undefined || this.#state !== 'ready') {
-      this.#uplink = undefined;
-      this.#detachUplinks(new Set());
-      return;
+    if (uplink !== undefined && this.#state === 'ready') this.#attachUplink(uplink, underlay, names);
+    for (const name of this.#programs.attached()) {
+      if (!name.startsWith('uplink-') || names.has(name)) continue;
+      this.#programs.detach(name);
+      this.writes++;
     }
-    const { underlayHook, uplinkHook } = this.#config;
-    const names = new Set([`uplink-tc-${uplink}`]);
-    let problem: string | undefined;
-    if (this.#programs.attachUplink(uplink, 'tc')) this.writes++;
-    if (uplinkHook === 'xdp' && underlayHook === 'xdp' && uplink === underlay) {
-      problem =
-        'the uplink is the underlay device, where XDP is used for the tunnels: tc is used for the uplink';
-    } else if (uplinkHook === 'xdp') {
-      try {
-        if (this.#programs.attachUplink(uplink, 'xdp')) this.writes++;
-        names.add(`uplink-xdp-${uplink}`);
-      } catch (error) {
-        problem = `XDP can't be attached to the uplink (${(error as Error).message}): tc is used instead`;
-      }
-    }
-    const xdp = underlayHook === 'xdp' || names.size > 1;
-    this.#transmitting = new Set(xdp ? [uplink, underlay].filter(transmitsXdp) : []);
-    this.#uplink = { ifindex: uplink, problem };
-    this.#underlay = underlay;
-    this.#detachUplinks(names);
   }
 
   /**
@@ -179,12 +162,32 @@ export class Nat {
     }
   }
 
-  #detachUplinks(keep: ReadonlySet<string>): void {
-    for (const name of this.#programs.attached()) {
-      if (!name.startsWith('uplink-') || keep.has(name)) continue;
-      this.#programs.detach(name);
-      this.writes++;
+  /** @param names what it attaches */
+  #attachUplink(uplink: number, underlay: number, names: Set<string>): void {
+    const { underlayHook, uplinkHook } = this.#config;
+    const attach = (hook: Hook) => {
+      if (this.#programs.attachUplink(uplink, hook)) this.writes++;
+      names.add(`uplink-${hook}-${uplink}`);
+    };
+    try {
+      attach('tc');
+    } catch (error) {
+      this.#state = { refusal: `the uplink can't be attached to: ${(error as Error).message}` };
+      return;
     }
+    if (uplinkHook === 'xdp' && underlayHook === 'xdp' && uplink === underlay) {
+      this.#problem =
+        'the uplink is the underlay device, where XDP is used for the tunnels: tc is used for the uplink';
+    } else if (uplinkHook === 'xdp') {
+      try {
+        attach('xdp');
+      } catch (error) {
+        this.#problem = `XDP can't be attached to the uplink (${(error as Error).message}): tc is used instead`;
+      }
+    }
+    const xdp = underlayHook === 'xdp' || names.has(`uplink-xdp-${uplink}`);
+    this.#transmitting = new Set(xdp ? [uplink, underlay].filter(transmitsXdp) : []);
+    this.#underlay = underlay;
   }
 
   /** What must be there before flows of a router count. */

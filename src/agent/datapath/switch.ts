@@ -133,14 +133,9 @@ export class DatapathSwitch {
       for (const vni of fastPath.networks()) if (!here.has(vni)) fastPath.remove(vni);
     }
     const underlay = await readUnderlay(this.#options.config.underlay);
-    if (this.#options.config.network_node) {
-      const { uplink } = this.#options.config;
-      const translates = [...wanted.values()].some(({ router }) => router?.nat);
-      fastPath.prepareNat(
-        translates && uplink ? await ifindexOf(uplink.device) : undefined,
-        underlay.ifindex,
-      );
-    }
+    const { uplink } = this.#options.config;
+    const translates = [...wanted.values()].some(({ router }) => router?.nat);
+    fastPath.prepareNat(translates && uplink ? await ifindexOf(uplink.device) : undefined, underlay.ifindex);
     for (const [uuid, { devices }] of results) {
       const network = wanted.get(uuid);
       if (!network || !devices) continue;
