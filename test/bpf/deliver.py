@@ -1,7 +1,8 @@
 """Sends bytes from one named network namespace to another and compares what arrives.
 
-deliver.py SENDER RECEIVER ADDRESS: prints the bytes that arrived by one TCP connection, in order and unchanged,
-and how many of 40 datagrams arrived that left by one send call (UDP_SEGMENT).
+deliver.py SENDER RECEIVER ADDRESS [TARGET]: the receiver listens at ADDRESS, which the sender reaches as TARGET (the same
+unless NAT changes it). Prints the bytes that arrived by one TCP connection, in order and unchanged,
+and how many of 40 datagrams arrived that left by one send call (UDP_SEGMENT), after a few went both ways one by one.
 """
 
 import ctypes
@@ -15,7 +16,8 @@ TCP_BYTES, PORT = 100 << 20, 7000
 SIZE, COUNT = 1400, 40
 UDP_SEGMENT = 103  # linux/udp.h
 
-sender, receiver, address = sys.argv[1:]
+sender, receiver, address = sys.argv[1:4]
+reach = sys.argv[4] if len(sys.argv) > 4 else address
 
 
 def within(namespace, kind):
@@ -32,7 +34,7 @@ def tcp():
     listener, source = within(receiver, socket.SOCK_STREAM), within(sender, socket.SOCK_STREAM)
     listener.bind((address, PORT))
     listener.listen()
-    source.connect((address, PORT))
+    source.connect((reach, PORT))
     target = listener.accept()[0]
     target.settimeout(20)
     block = os.urandom(1 << 20)
@@ -57,9 +59,13 @@ def udp():
     target, source = within(receiver, socket.SOCK_DGRAM), within(sender, socket.SOCK_DGRAM)
     target.bind((address, PORT))
     target.settimeout(1)
+    for _ in range(3):
+        source.sendto(b"hello", (reach, PORT))
+        target.sendto(b"hello", target.recvfrom(16)[1])
+        source.recv(16)
     source.setsockopt(socket.IPPROTO_UDP, UDP_SEGMENT, SIZE)
     payload = os.urandom(SIZE * COUNT)
-    source.sendto(payload, (address, PORT))
+    source.sendto(payload, (reach, PORT))
     missing = {payload[at : at + SIZE] for at in range(0, len(payload), SIZE)}
     try:
         while missing:

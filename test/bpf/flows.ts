@@ -104,20 +104,21 @@ export function neighbours(
   seen: End,
   other: Party,
   floating: End,
+  protocol = TCP,
 ): Flow[] {
   const [own, target] = [
     { address: guest.address, port },
     { address: other.address, port: floating.port },
   ];
   const within = (from: Tuple, to: Tuple, receiver: Party): Flow =>
-    flow({ vni: router.vni, protocol: TCP, tuple: from }, router, {
+    flow({ vni: router.vni, protocol, tuple: from }, router, {
       tuple: to,
       destinationMac: receiver.mac,
       sourceMac: router.inside,
     });
   return [
-    within(tuple(TCP, own, floating, 0), tuple(TCP, seen, target, 0), other),
-    within(tuple(TCP, target, seen, 0), tuple(TCP, floating, own, 0), guest),
+    within(tuple(protocol, own, floating, 0), tuple(protocol, seen, target, 0), other),
+    within(tuple(protocol, target, seen, 0), tuple(protocol, floating, own, 0), guest),
   ];
 }
 
@@ -130,10 +131,11 @@ export function hairpin(
   otherRouter: RouterEnds,
   other: Party,
   floating: End,
+  protocol = TCP,
 ): Flow[] {
-  const out = connection(router, guest, port, seen, floating, TCP);
+  const out = connection(router, guest, port, seen, floating, protocol);
   const target = { address: other.address, port: floating.port };
-  const back = connection(otherRouter, other, target.port, floating, seen, TCP);
+  const back = connection(otherRouter, other, target.port, floating, seen, protocol);
   const towards = (one: Flow, to: RouterEnds): Flow => ({
     ...one,
     outside: false,

@@ -94,6 +94,7 @@ function flows(): string[] {
         `vni ${value.getUint32(44, true)} generation ${value.getUint32(48, true)}`,
         `account ${account < 100 ? account : 'none'}${flags & 1 ? ' outside' : ''}${flags & 2 ? ' hairpin' : ''}`,
         `${mac(64)} > ${mac(58)}`,
+        ...(value.getBigUint64(16, true) > 0n ? [`packets ${value.getBigUint64(16, true)}`] : []),
       ].join(', '),
     );
   }
@@ -193,6 +194,9 @@ await step('the same five numbers in both networks', async () => {
   await ask('udp', 'two', 'twin', '10.0.0.10', 5008, 'outside', SERVER, SERVER, 5302);
   await ask('answer', 'two');
 });
+await step('ICMP errors', () =>
+  within('guest2', `traceroute -n -q 1 -m 3 -w 1 -U -p 5400 ${SERVER} >/dev/null || true`),
+);
 await step('the node itself', () => ping('guest2', '10.10.0.254'));
 await step('FTP', async () => {
   await ask('tcp', 'ftp', 'guest2', '10.0.0.11', 5009, 'outside', SERVER, SERVER, 21);
@@ -200,6 +204,12 @@ await step('FTP', async () => {
 });
 await ask('tcp', 'again', 'guest2', '10.0.0.11', 5010, 'outside', SERVER, SERVER, 8004);
 await ask('talk', 'again', 2);
+note('before another generation');
+// As if the fast path had forwarded some.
+const { count, keys, values } = flowsMap.entries();
+for (let i = 0; i < count; i++)
+  new DataView(values.buffer, values.byteOffset + i * 72).setBigUint64(16, BigInt(7 + i), true);
+flowsMap.updateBatch({ count, keys, values });
 setRouter(1, 99);
 await step('another generation', () => ask('talk', 'again', 1));
 sessions.close();

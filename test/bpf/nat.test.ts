@@ -156,6 +156,10 @@ describe('NAT from a port', () => {
     passes('the answer to another node', back('insideRemote'), 'TO_TUNNEL', MAC.guestA, MAC.router, {
       ifindex: DEVICES.guestA,
     }),
+    passes('its own floating address', out('self'), 'TO_PORT', MAC.guestA, MAC.router, {
+      ifindex: DEVICES.guestA,
+      ports: { 'slot 1 sent PORT': [1, 72], 'slot 1 received': [1, 72] },
+    }),
     // Between networks: two routers, so two from the TTL.
     passes('a floating address of network 2', out('between'), 'TO_PORT', MAC.guestB, MAC.router, {
       last: C.between![1]!,
@@ -382,6 +386,13 @@ describe('NAT from the tunnel', () => {
     sent('UDP checksum 0 stays 0', out('remoteUdp'), 'TO_UPLINK', { options: { unsummed: true } }),
     sent('UDP checksum that becomes 0 is 0xffff', out('remoteUdp'), 'TO_UPLINK', {
       options: { payload: payloadFor(out('remoteUdp'), 0xffff, true) },
+    }),
+    sent("UDP to a neighbour's floating address", out('insideUdp'), 'TO_PORT'),
+    sent('UDP to its own floating address', out('selfRemote'), 'TO_TUNNEL'),
+    sent('UDP to a floating address of network 2, on another node', out('betweenNodes'), 'TO_TUNNEL', {
+      last: C.betweenNodes![1]!,
+      hops: 2,
+      options: { tos: 0xb8, id: 77 },
     }),
     {
       name: 'TCP: the kernel merges it first',

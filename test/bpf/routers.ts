@@ -101,8 +101,8 @@ function router({ vni, inside, outside, gateway, floats }: RouterSpec): string {
 END`;
 }
 
-/** Makes all of it. */
-export function createRouters(): void {
+/** Makes all of it, with more floating addresses of network 1. */
+export function createRouters(moreFloats: Record<string, string> = {}): void {
   sh(`
     mount -t tmpfs tmpfs /run/netns 2>/dev/null || { mkdir -p /run/netns; mount -t tmpfs tmpfs /run/netns; }
     mount -t sysfs sysfs /sys
@@ -116,7 +116,7 @@ export function createRouters(): void {
     ${cable('u0', 'br-egress', 'outside', 'eth0', OUTSIDE_MAC)}
     ip -n outside address add 10.10.0.1/24 dev eth0
     ip -n outside address add 198.51.100.1/32 dev lo
-    ${ROUTERS.map(router).join('\n')}
+    ${ROUTERS.map((one) => router(one.vni === 1 ? { ...one, floats: { ...one.floats, ...moreFloats } } : one)).join('\n')}
     ${Object.entries(GUESTS)
       .map(
         ([name, { network, mac, address }]) => `

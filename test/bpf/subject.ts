@@ -68,6 +68,7 @@ const PROGRAM_NUMBERS = {
   tunnel: 2,
   uplink_tc: 3,
   uplink_xdp: 3,
+  learn: 4,
 } as const;
 const USAGE_SIZE = 2 * 16;
 const FLOW_KEY_SIZE = 20;
@@ -155,7 +156,7 @@ const SMALL_MAPS = [
 export class Subject {
   readonly object: BpfObject;
   readonly program: BpfProgram;
-  readonly #name: ProgramName;
+  readonly #name: ProgramName | 'learn';
   readonly #portCounters: BpfMap;
   readonly #flows?: BpfMap;
   readonly #usage?: BpfMap;
@@ -163,7 +164,7 @@ export class Subject {
   readonly #flowNames = new Map<string, string>();
   #context: { of: string; bytes: Uint8Array } = { of: '', bytes: new Uint8Array(0) };
 
-  constructor(name: ProgramName, maps: Maps, options: SubjectOptions = {}) {
+  constructor(name: ProgramName | 'learn', maps: Maps, options: SubjectOptions = {}) {
     this.#name = name;
     this.object = new BpfObject(objectFile(name.replace(/_(tc|xdp)$/, '')), {
       pinDirectory: options.pinDirectory,
@@ -171,7 +172,8 @@ export class Subject {
     const { object } = this;
     setConstants(object, maps, options);
     for (const map of object.maps) if (SMALL_MAPS.includes(map)) object.setMaxEntries(map, 64);
-    object.setMaxEntries('port_counters', SLOTS);
+    if (object.maps.includes('port_counters')) object.setMaxEntries('port_counters', SLOTS);
+    if (object.maps.includes('flows')) object.setMaxEntries('flows', 4096);
     if (object.maps.includes('usage')) object.setMaxEntries('usage', USAGE_SLOTS);
     if (options.ringSize !== undefined) object.setMaxEntries('events', options.ringSize);
     object.load();
@@ -186,7 +188,7 @@ export class Subject {
   }
 
   run(frame: Uint8Array, context: Context): { retval: number; data: Uint8Array } {
-    if (isXdp(this.#name)) {
+    if (this.#name !== 'learn' && isXdp(this.#name)) {
       if ((context.linear ?? frame.length) >= frame.length) return this.program.testRun({ data: frame });
       return this.program.testRun({ data: frame, context: xdpContext(context.linear!) });
     }
