@@ -2,6 +2,7 @@
  * In a namespace of its own: `learn` at TC egress of both veths of two real routers, real traffic through them, and what
  * stands in the map of flows after each step. Prints a LearnReport.
  */
+import { setTimeout as sleep } from 'node:timers/promises';
 import { BpfObject, inNamespace } from '#addon';
 import { struct } from './fill.ts';
 import { ipv4Address, set32, setMac, toHex } from './frames.ts';
@@ -127,6 +128,8 @@ const ping = (namespace: string, target: string, options = ''): string =>
 /** One step: what it does, and what it leaves; then everything is forgotten. */
 async function step(name: string, act: () => unknown): Promise<void> {
   await act();
+  // A last acknowledgement comes late, up to 200 ms.
+  await sleep(250);
   note(name);
   forget();
   within('router1', 'conntrack -F 2>/dev/null');
@@ -204,6 +207,7 @@ await step('FTP', async () => {
 });
 await ask('tcp', 'again', 'guest2', '10.0.0.11', 5010, 'outside', SERVER, SERVER, 8004);
 await ask('talk', 'again', 2);
+await sleep(250);
 note('before another generation');
 // As if the fast path had forwarded some.
 const { count, keys, values } = flowsMap.entries();
