@@ -226,6 +226,7 @@ export class Agent {
     const started = performance.now();
     const revision = this.#revision;
     const wanted: Networks = new Map(this.#networks);
+    const asked = new Map(this.#asked);
     const { networks, problems, commands, processes } = await this.#kernel.apply(wanted, scope);
     const services = await this.#dnsmasq.apply(wanted, networks, scope);
     const { writes, retry } = await this.#datapath.apply(wanted, networks, scope === undefined);
@@ -237,7 +238,8 @@ export class Agent {
       const error = result.error ?? services.errors.get(uuid);
       networks.set(uuid, { ...result, ...(error !== undefined && { error }) });
     }
-    for (const [uuid, result] of networks) this.#report(uuid, wanted.get(uuid), result, revision);
+    for (const [uuid, result] of networks)
+      this.#report(uuid, wanted.get(uuid), result, revision, asked.get(uuid));
     if (problems.length > 0) this.#failed(new Error(problems.join('; ')));
     else this.#reportApplied(revision);
     if (retry || [...networks.values()].some((result) => result.error !== undefined))
@@ -268,6 +270,7 @@ export class Agent {
     wanted: fistpath.INodeNetwork | undefined,
     result: NetworkResult,
     revision: number,
+    asked: number | undefined,
   ): void {
     for (const step of result.steps) {
       const event = {
@@ -290,9 +293,7 @@ export class Agent {
     const { DONE, ERROR } = fistpath.ObjectStatus.Progress;
     const progress = result.error === undefined ? DONE : ERROR;
     const ports = (wanted?.ports ?? []).map((port) => port.interface!);
-    // Said again when it was asked for anew: somebody may wait for this revision. What was asked for while this pass
-    // ran is the next one's.
-    const asked = Math.min(this.#asked.get(uuid) ?? 0, revision);
+    // Said again when it was asked for anew: somebody may wait for this revision.
     const said = {
       network: JSON.stringify([wanted !== undefined, progress, result.error, asked]),
       ports: JSON.stringify([progress, result.error, ports]),
@@ -301,7 +302,7 @@ export class Agent {
     if (wanted) this.#reported.set(uuid, said);
     else {
       this.#reported.delete(uuid);
-      this.#asked.delete(uuid);
+      if (this.#asked.get(uuid) === asked) this.#asked.delete(uuid);
     }
     if (before?.network === said.network && before.ports === said.ports) return;
     if (result.error)
