@@ -33,8 +33,8 @@ if [ -e "$batch.stale" ]; then conntrack -R "$batch.stale" > /dev/null || exit; 
 [ ! -e "$batch.learns" ] || exec nft -j list table ip fistpath`;
 
 /**
- * $1 device, then addresses. Gratuitous ARP in both forms, since some listen to one only (RFC 5944, 4.6), and again
- * a second later. Nobody waits for it, and it ends by itself.
+ * $1 device, then addresses. Gratuitous ARP in both forms, since some listen to one only (RFC 5944, 4.6). Once: a
+ * second time could come when the address has moved on. Nobody waits for arping, which ends a second later.
  */
 const ANNOUNCE_SCRIPT = `
 device=$1; shift
@@ -42,8 +42,8 @@ exec < /dev/null > /dev/null 2>&1
 (
 	n=0
 	for address; do
-		arping -q -A -c 2 -w 3 -I "$device" "$address" &
-		arping -q -U -c 2 -w 3 -I "$device" "$address" &
+		arping -q -A -c 1 -w 1 -I "$device" "$address" &
+		arping -q -U -c 1 -w 1 -I "$device" "$address" &
 		n=$((n + 1))
 		[ $((n % 32)) != 0 ] || wait
 	done

@@ -1,5 +1,6 @@
 /** What a router's namespace needs for NAT besides its devices, from what it has, or may have. */
 import { createHash } from 'node:crypto';
+import { isDeepStrictEqual } from 'node:util';
 import type { InnerView } from './actual.ts';
 import { blockText } from './addresses.ts';
 import type { NetworkNames } from './names.ts';
@@ -38,7 +39,7 @@ export type InnerNat = WantedNat & { names: NetworkNames };
 
 interface Inside {
   addresses: Map<string, string>;
-  /** `destination via/device`, as routeText tells it → line */
+  /** As InnerView tells them → line. */
   routes: Map<string, string>;
   proxies: Map<string, string>;
 }
@@ -121,7 +122,7 @@ export function natChange(
     !fresh &&
     known?.rules === record.rules &&
     (view === undefined || isThere(insideOf(known, nat, names), known, state!.structure, names, view));
-  if (right && JSON.stringify(known) === JSON.stringify(record)) return null;
+  if (right && isDeepStrictEqual(known, record)) return null;
 
   const seen = view?.links.get(names.physicalInner)?.addresses ?? [];
   const old = records.map((each) => insideOf(each, nat, names));
@@ -133,13 +134,16 @@ export function natChange(
     const before = new Set([...old.flatMap((each) => [...each[kind].keys()]), ...more]);
     return [...before].filter((key) => !inside[kind].has(key));
   };
-  // A gateway or next hop that changed goes with its old address: `rules` differs, and `seen` or a fresh look tells.
+  // Away with it first: a second address of a block goes with the first one, and the default route is made again.
   const oldGateways = records
     .filter(({ gateway }) => gateway !== nat.gateway)
     .map(({ gateway }) => `${gateway}/${nat.pool.prefix}`);
   return {
     record,
-    begun: { structure: '', records: [...records, record] },
+    begun: {
+      structure: '',
+      records: [...records.filter((each) => !isDeepStrictEqual(each, record)), record],
+    },
     nft: right ? updateNatLines(known!, record) : replaceNatLines(table, record),
     replaced: !right,
     gone: [

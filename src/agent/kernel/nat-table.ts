@@ -41,10 +41,9 @@ table ip fistpath {
 	set routed { type ipv4_addr; }
 	set sent { type ipv4_addr; counter; }
 	set received { type ipv4_addr; counter; }
-	chain raw {
+	chain forged {
 		type filter hook prerouting priority raw; policy accept;
 		iifname ${outside} ip saddr ${netblock} counter drop comment "ours, from outside"
-		iifname ${inside} ip daddr @routed notrack comment "the answer does not come this way"
 	}${ftpHelper ? ftp : ''}
 	chain destination {
 		type nat hook prerouting priority dstnat; policy accept;
@@ -63,7 +62,7 @@ table ip fistpath {
 	}
 	chain forward {
 		type filter hook forward priority filter; policy drop;
-		iifname ${inside} oifname ${inside} ip daddr @routed accept
+		iifname ${inside} oifname ${inside} ip daddr @routed accept comment "answered on a shorter way"
 		ct state invalid counter drop
 		ct state established,related accept
 		iifname ${inside} oifname ${outside} ip saddr ${netblock} accept
@@ -91,19 +90,14 @@ table ip fistpath {
 }`;
 }
 
-/** In an order that does not depend on the record's. */
-function ordered(map: ReadonlyMap<string, string>): Record<string, string> {
-  return Object.fromEntries([...map].sort(([a], [b]) => (a < b ? -1 : 1)));
-}
-
 /** @param rules text that changes with the table's and the routes' */
 export function natRecord(nat: WantedNat, rules: string): NatRecord {
   return {
     rules,
     gateway: nat.gateway,
-    floats: ordered(nat.floats),
+    floats: Object.fromEntries(nat.floats),
     routed: nat.routed,
-    leases: ordered(nat.leases),
+    leases: Object.fromEntries(nat.leases),
   };
 }
 

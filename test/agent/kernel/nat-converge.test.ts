@@ -1,5 +1,6 @@
 /** Whatever happened to a router with NAT, to its rules and to the egress bridge: a pass makes it right, the next does nothing. */
 import assert from 'node:assert/strict';
+import type { fistpath } from '#proto';
 import type { Node } from './node.ts';
 import { type Site, site, UPLINK } from './outside.ts';
 import { GATEWAY, guest, type NatOptions, NETWORK, network, OTHER_NETWORK, SF2 } from './samples.ts';
@@ -90,7 +91,10 @@ describe('kernel fallback, NAT, convergence', () => {
     await sf1.applied([networkWith({})]);
     const plain = (await snapshot(sf1)).join('\n');
     assert.doesNotMatch(plain, new RegExp(`${FLOAT}|${ROUTED}`));
+    await sf1.run(`@${NETWORK} ping -c 1 -W 1 10.10.0.1`);
+    assert.notEqual((await sf1.run(`@${NETWORK} conntrack -C`)).trim(), '0');
     const off = await sf1.applied([without]);
+    assert.equal((await sf1.run(`@${NETWORK} conntrack -C`)).trim(), '0');
     assert.ok(off.networks[NETWORK]!.steps.some(({ operation }) => operation === 'delete nat'));
     assert.equal((await sf1.applied([without])).commands, 0);
     const text = (await snapshot(sf1)).join('\n');
@@ -101,29 +105,33 @@ describe('kernel fallback, NAT, convergence', () => {
     await becomesComplete('the network again');
   });
 
-  it('goes on after a crash behind and inside each process of every change', async () => {
-    const targets = [[wanted], [changed], [without], [wanted], [], [wanted]];
-    const expected: string[][] = [];
-    for (const target of targets) {
-      await sf1.applied(target);
-      expected.push(await snapshot(sf1));
-    }
-    for (let i = 1; i < targets.length; i++) {
-      // A network's making and removal are cut in other tests, too.
-      for (let changes = 0; ; changes += i <= 3 ? 0.5 : 1) {
-        await sf1.applied(targets[i - 1]!);
-        const crashed = await sf1.apply(targets[i]!, { changes }).then(
+  // A network's making and removal are cut inside batches in other tests.
+  const crashes: [string, fistpath.INodeNetwork[], fistpath.INodeNetwork[], number][] = [
+    ['another address', [wanted], [changed], 0.5],
+    ['NAT off', [changed], [without], 0.5],
+    ['NAT on', [without], [wanted], 0.5],
+    ['removal', [wanted], [], 1],
+    ['making', [], [wanted], 1],
+  ];
+  for (const [what, from, to, step] of crashes) {
+    it(`goes on after a crash behind and inside each process: ${what}`, async () => {
+      await sf1.applied(to);
+      const expected = await snapshot(sf1);
+      for (let changes = 0; ; changes += step) {
+        await sf1.applied(from);
+        const crashed = await sf1.apply(to, { changes }).then(
           () => false,
           (error: Error) => error.message.includes('crash'),
         );
         await sf1.restart();
-        await sf1.applied(targets[i]!);
-        assert.deepEqual(await snapshot(sf1), expected[i], `change ${i}, crash behind ${changes} processes`);
-        assert.equal((await sf1.applied(targets[i]!)).commands, 0);
+        await sf1.applied(to);
+        assert.deepEqual(await snapshot(sf1), expected, `crash behind ${changes} processes`);
+        assert.equal((await sf1.applied(to)).commands, 0);
         if (!crashed) break;
       }
-    }
-  });
+      await sf1.applied([wanted]);
+    });
+  }
 
   it('forgets connections though it crashed between the rules and that, and was told to go back since', async () => {
     const entry = (from: string, to: string) =>
@@ -131,7 +139,7 @@ describe('kernel fallback, NAT, convergence', () => {
     const table = () => sf1.run(`@${NETWORK} conntrack -L -p udp --dport 6`);
     // A connection of a time when the address was bob's, that nobody has forgotten when it is alice's again.
     let crashed = false;
-    for (let changes = 0; changes < 6; changes += 0.5) {
+    for (let changes = 0; changes < 5; changes += 0.5) {
       await sf1.applied([wanted]);
       await sf1.apply([changed], { changes }).catch(() => {
         crashed = true;
@@ -188,6 +196,14 @@ describe('kernel fallback, NAT, convergence', () => {
     ]) {
       await sf1.run(command);
       await becomesComplete(command);
+    }
+  });
+
+  it('makes routes again with a device, though nobody looks inside', async () => {
+    for (const device of ['veth-2-o', 'phy-2-o']) {
+      await sf1.run(`ip link del ${device}`);
+      await sf1.apply([wanted], { scope: [NETWORK] });
+      assert.deepEqual(await snapshot(sf1), complete, device);
     }
   });
 
