@@ -40,7 +40,11 @@ def talk(client, address):
             case "RETR" if target is not None:
                 say("150 here it comes")
                 # From port 20: what a helper expects.
-                with socket.create_connection(target, 5, (address, 20)) as data:
+                with socket.socket() as data:
+                    data.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+                    data.bind((address, 20))
+                    data.settimeout(5)
+                    data.connect(target)
                     data.sendall(CONTENT)
                 say("226 done")
             case "QUIT":

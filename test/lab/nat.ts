@@ -133,8 +133,8 @@ export async function observeOutwards(cluster: Cluster, guest: Guest): Promise<u
     udpDoubled: steady.udp.doubled,
     tcpBroken: steady.tcp.broken,
     failed: (await natload<Many>(guest, 'connect', to, CONNECTIONS)).failed,
-    up: up.end.sum_received!.bytes >= 20_000_000,
-    down: down.end.sum_received!.bytes >= 20_000_000,
+    up: up.end.sum_sent!.bytes >= 20_000_000,
+    down: down.end.sum_sent!.bytes >= 20_000_000,
     ftp: (await guest.run([...FTP, 'fetch', to])).trim(),
     checksumErrors: (await checksumErrors(guest)) + (await checksumErrors(server)),
   };
@@ -155,8 +155,8 @@ export async function observeInwards(cluster: Cluster, guest: Guest, floating: s
     udpLost: steady.udp.sent - steady.udp.received,
     tcpBroken: steady.tcp.broken,
     failed: (await natload<Many>(server, 'connect', floating, CONNECTIONS / 5)).failed,
-    up: up.end.sum_received!.bytes >= 20_000_000,
-    down: down.end.sum_received!.bytes >= 20_000_000,
+    up: up.end.sum_sent!.bytes >= 20_000_000,
+    down: down.end.sum_sent!.bytes >= 20_000_000,
     checksumErrors: (await checksumErrors(guest)) + (await checksumErrors(server)),
   };
 }

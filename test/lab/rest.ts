@@ -1,4 +1,7 @@
 import { request } from 'node:http';
+import { setTimeout as delay } from 'node:timers/promises';
+
+const PATIENCE_MS = 10_000;
 
 /** Another answer than 200. */
 export class RestError extends Error {
@@ -23,15 +26,21 @@ export class Rest {
     this.#key = key;
   }
 
-  /** Calls as the admin namespace; throws RestError on anything but 200. */
+  /** Calls as the admin namespace; throws RestError on anything but 200. A busy machine's "try again" is obeyed. */
   async call<T>(method: string, path: string, body?: unknown): Promise<T> {
-    if (this.#token === '') await this.#authenticate();
-    try {
-      return await this.#send<T>(method, path, body);
-    } catch (error) {
-      if (!(error instanceof RestError) || error.status !== 401) throw error;
-      await this.#authenticate();
-      return this.#send<T>(method, path, body);
+    const end = Date.now() + PATIENCE_MS;
+    for (let refused = 0; ; ) {
+      try {
+        if (this.#token === '') await this.#authenticate();
+        return await this.#send<T>(method, path, body);
+      } catch (error) {
+        const status = error instanceof RestError ? error.status : 0;
+        if (status === 401 && refused === 0) {
+          refused++;
+          this.#token = '';
+        } else if (status === 503 && Date.now() < end) await delay(200);
+        else throw error;
+      }
     }
   }
 
