@@ -5,7 +5,7 @@
 import { execFileSync, spawn } from 'node:child_process';
 import { readFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
-import { DEVICE_BASE, DEVICES, MAC } from './world.ts';
+import { DEVICE_BASE, DEVICES, MAC } from './places.ts';
 
 /**
  * Runs a script of this folder in new network and mount namespaces, with the request as JSON on its standard input,

@@ -4,8 +4,8 @@ import { inChild } from './child.ts';
 import type { CountersReport, CountersRequest } from './counters-child.ts';
 import { arp, ETHERTYPE, encapsulate, ethernet, fromHex, ipv4, toHex, udp } from './frames.ts';
 import { type Context, type ProgramName, type Reason, type Verdict, verdictOf } from './model.ts';
+import { ADDRESS, DEVICES, FROM_PEER, MAC, SLOTS, VNI } from './places.ts';
 import { isReason } from './subject.ts';
-import { ADDRESS, DEVICES, FROM_PEER, MAC, SLOTS, VNI } from './world.ts';
 
 /** enum reason and enum program of abi.h: what an event carries. */
 const NUMBER = { SPOOFED_MAC: 37, SPOOFED_IPV4: 38, SPOOFED_ARP: 39, UNTRUSTED_SOURCE: 40 } as const;

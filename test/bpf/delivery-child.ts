@@ -8,8 +8,9 @@ import { fromHex, set16, toHex } from './frames.ts';
 import type { Maps } from './maps.ts';
 import { decide, isXdp, type ProgramName } from './model.ts';
 import { packetOf } from './mutate.ts';
+import { DEVICES } from './places.ts';
 import { Subject } from './subject.ts';
-import { DEVICES, world } from './world.ts';
+import { world } from './world.ts';
 
 export interface DeliveryRequest {
   program: ProgramName;

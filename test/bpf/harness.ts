@@ -11,8 +11,9 @@ import { minus } from './compare.ts';
 import { fromHex, toHex } from './frames.ts';
 import type { Maps } from './maps.ts';
 import { type ProgramName, type Reason, returnValue, verdictOf } from './model.ts';
+import { DEVICES } from './places.ts';
 import { isReason, Subject } from './subject.ts';
-import { DEVICES, world } from './world.ts';
+import { world } from './world.ts';
 
 export interface Row {
   name: string;

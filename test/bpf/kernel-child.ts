@@ -6,7 +6,8 @@ import { createVeth, exchange, ip, request } from './child.ts';
 import { toHex } from './frames.ts';
 import { decide } from './model.ts';
 import { packetOf } from './mutate.ts';
-import { MAC, VNI, world } from './world.ts';
+import { MAC, VNI } from './places.ts';
+import { world } from './world.ts';
 
 export interface KernelRequest {
   firstSeed: number;

@@ -119,8 +119,8 @@ describe('learn, with real routers', () => {
   it('a new generation is recorded with the next packet each way, and the counts go on', () => {
     flowsAre('before another generation', byGateway('tcp', 5010, 8004));
     const flows = report['another generation']!.flows;
-    const counts = flows.map((line) => /, packets (\d)$/.exec(line)?.[1]).sort();
-    assert.deepEqual(counts, ['7', '8']);
+    const counts = flows.map((line) => /, packets (\d)$/.exec(line)?.[1]);
+    assert.deepEqual(new Set(counts), new Set(['7', '8']));
     const rest = flows.map((line) => line.replace(/, packets \d$/, ''));
     assert.deepEqual(rest, byGateway('tcp', 5010, 8004, 99).sort());
   });

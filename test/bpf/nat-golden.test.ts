@@ -1,11 +1,12 @@
 import assert from 'node:assert/strict';
 import { execFileSync } from 'node:child_process';
 import { fileURLToPath } from 'node:url';
+import { connections } from './connections.ts';
 import { fromHex } from './frames.ts';
 import { run } from './harness.ts';
 import type { Flow, Tuple } from './maps.ts';
 import type { ProgramName } from './model.ts';
-import { connections, DEVICES, MAC } from './world.ts';
+import { DEVICES, MAC } from './places.ts';
 
 const C = connections();
 const colons = (mac: string): string => mac.match(/../g)!.join(':');

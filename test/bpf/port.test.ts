@@ -13,7 +13,7 @@ import {
   udp,
 } from './frames.ts';
 import { type Row, staysVerifiable, table } from './harness.ts';
-import { ADDRESS, DEVICES, MAC } from './world.ts';
+import { ADDRESS, DEVICES, MAC } from './places.ts';
 
 const BROADCAST = 'ffffffffffff';
 const data = new Uint8Array(18);

@@ -4,13 +4,15 @@
  */
 import { setTimeout as sleep } from 'node:timers/promises';
 import { createDevices, request } from './child.ts';
+import { connections } from './connections.ts';
 import { packetOfTuple, translatedFrameOf } from './flows.ts';
 import { ETHERTYPE, ethernet, set16, toHex } from './frames.ts';
 import { type Flow, flowKey, type Tuple } from './maps.ts';
 import { isXdp, type ProgramName } from './model.ts';
+import { DEVICES, MAC, VNI } from './places.ts';
 import { Random } from './random.ts';
 import { isReason, Subject } from './subject.ts';
-import { connections, DEVICES, MAC, VNI, world } from './world.ts';
+import { world } from './world.ts';
 
 export interface RewriteRequest {
   program: ProgramName;

@@ -8,7 +8,7 @@ import { be32, EXPIRY_NS, fill, flowKeyBytes, REFRESH_NS, struct, writeFlows } f
 import { ETHERTYPE, set16, toHex } from './frames.ts';
 import { type Flow, flowKey, type Maps, USAGE_SLOTS } from './maps.ts';
 import { type Context, isXdp, type ProgramName, type Reason, type Verdict } from './model.ts';
-import { SLOTS } from './world.ts';
+import { SLOTS } from './places.ts';
 
 const REASONS = 42;
 const PORT_COUNTERS_SIZE = 7 * 16;

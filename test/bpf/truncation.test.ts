@@ -1,13 +1,15 @@
 import assert from 'node:assert/strict';
 import { inChild } from './child.ts';
 import { count, difference } from './compare.ts';
+import { connections } from './connections.ts';
 import { frameOf } from './flows.ts';
 import { arp, ETHERTYPE, echo, encapsulate, ethernet, ipv4, ipv6, tcp, toHex, udp } from './frames.ts';
 import type { FrameResult, FramesRequest } from './frames-child.ts';
 import type { LiveReport, LiveRequest } from './live-child.ts';
 import { type Context, decide, isXdp, type ProgramName, returnValue } from './model.ts';
+import { ADDRESS, DEVICES, FROM_PEER, MAC } from './places.ts';
 import { refusedByTestRun, type Totals } from './subject.ts';
-import { ADDRESS, connections, DEVICES, FROM_PEER, MAC, world } from './world.ts';
+import { world } from './world.ts';
 
 /** No device delivers less than a whole Ethernet header. */
 const SHORTEST = 14;

@@ -1,6 +1,6 @@
 import { ETHERTYPE, ethernet, ipv4, ipv6, tcp, udp } from './frames.ts';
 import { staysVerifiable, table } from './harness.ts';
-import { ADDRESS, DEVICES, MAC } from './world.ts';
+import { ADDRESS, DEVICES, MAC } from './places.ts';
 
 const BROADCAST = 'ffffffffffff';
 const data = new Uint8Array(18);

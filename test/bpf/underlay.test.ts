@@ -15,7 +15,7 @@ import {
 } from './frames.ts';
 import { type Row, staysVerifiable, table } from './harness.ts';
 import type { Reason } from './model.ts';
-import { ADDRESS, DEVICES, FROM_PEER, MAC, VNI } from './world.ts';
+import { ADDRESS, DEVICES, FROM_PEER, MAC, VNI } from './places.ts';
 
 const BROADCAST = 'ffffffffffff';
 /** Outer Ethernet 14, IPv4 20, UDP 8, VXLAN 8. */

@@ -3,8 +3,8 @@ import { inChild } from './child.ts';
 import { concat, ETHERTYPE, encapsulate, ethernet, ipv4, toHex, udp } from './frames.ts';
 import type { LiveReport, LiveRequest } from './live-child.ts';
 import type { ProgramName, Reason } from './model.ts';
+import { ADDRESS, DEVICES, FROM_PEER, MAC } from './places.ts';
 import { isReason } from './subject.ts';
-import { ADDRESS, DEVICES, FROM_PEER, MAC } from './world.ts';
 
 const packet = (source: number): Uint8Array =>
   ipv4({ source, destination: ADDRESS.guestA, protocol: 17 }, udp(1, 2, new Uint8Array(40)));
