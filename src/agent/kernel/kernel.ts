@@ -3,7 +3,8 @@
  *
  * One way through: read what is (read.ts), plan the difference (plan.ts, pure), carry it out in batches (execute.ts).
  * A second pass finds no difference and executes nothing. The objects of a network are listed in links.ts, its
- * forwarding entries in forwarding.ts, who may send in guard.ts.
+ * forwarding entries in forwarding.ts, who may send in guard.ts. NAT: rules in nat-table.ts, what a router's namespace
+ * needs besides in nat-inner.ts, the way to the uplink in egress.ts.
  */
 import type { fistpath } from '#proto';
 import type { Actual, ActualLink } from './actual.ts';
