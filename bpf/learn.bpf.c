@@ -6,7 +6,7 @@
  *   forwarded? -> conntrack's connection? -> has it seen a reply, and is it open? -> record
  *
  * The connection is read from the packet itself (sk_buff._nfct), not looked up by bpf_skb_ct_lookup(): that
- * kfunc knows TCP and UDP only, so ICMP echo could not be learned, and it would have to find by the packet's
+ * kfunc knows TCP and UDP only (EPROTO for ICMP), and it would have to find by the packet's
  * bytes, at the price of a hash lookup, what the packet already has: the connection and the direction.
  */
 #include "connection.h"
