@@ -16,7 +16,11 @@ export interface Step {
   reasons: Record<string, number>;
 }
 
-export type LearnReport = Record<string, Step>;
+export interface LearnReport {
+  steps: Record<string, Step>;
+  instructions: number;
+  verifiedInstructions: number;
+}
 
 createRouters();
 const object = new BpfObject(objectFile('learn'));
@@ -103,7 +107,7 @@ function flows(): string[] {
 }
 
 let counted = readCounters(object, LEARN);
-const report: LearnReport = {};
+const steps: LearnReport['steps'] = {};
 function note(name: string): void {
   const now = readCounters(object, LEARN);
   const reasons: Record<string, number> = {};
@@ -112,7 +116,7 @@ function note(name: string): void {
     if (isReason(key) && rise > 0) reasons[key] = rise;
   }
   counted = now;
-  report[name] = { flows: flows(), reasons };
+  steps[name] = { flows: flows(), reasons };
 }
 function forget(): void {
   const { count, keys } = flowsMap.entries();
@@ -217,5 +221,7 @@ flowsMap.updateBatch({ count, keys, values });
 setRouter(1, 99);
 await step('another generation', () => ask('talk', 'again', 1));
 sessions.close();
+const { instructions, verifiedInstructions } = program.info;
 object.close();
+const report: LearnReport = { steps, instructions, verifiedInstructions };
 process.stdout.write(JSON.stringify(report));

@@ -8,9 +8,11 @@ const IN = { guest1: '0200000000fe > 020000000010', guest2: '0200000000fe > 0200
 const SERVER = '198.51.100.1';
 
 describe('learn, with real routers', () => {
-  let report: LearnReport;
+  let whole: LearnReport;
+  let report: LearnReport['steps'];
   before(async () => {
-    report = await inChild<LearnReport>('learn-child.ts', {}, 100);
+    whole = await inChild<LearnReport>('learn-child.ts', {}, 100);
+    report = whole.steps;
   });
   const flowsAre = (name: string, expected: string[]): void =>
     assert.deepEqual(report[name]!.flows, expected.sort(), JSON.stringify(report[name], null, 2));
@@ -123,5 +125,11 @@ describe('learn, with real routers', () => {
     assert.deepEqual(new Set(counts), new Set(['7', '8']));
     const rest = flows.map((line) => line.replace(/, packets \d$/, ''));
     assert.deepEqual(rest, byGateway('tcp', 5010, 8004, 99).sort());
+  });
+
+  it('stays verifiable', () => {
+    const { instructions, verifiedInstructions } = whole;
+    assert.ok(instructions > 0 && instructions <= 1300, `${instructions} instructions`);
+    assert.ok(verifiedInstructions <= 20_000, `${verifiedInstructions} steps`);
   });
 });
