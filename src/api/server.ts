@@ -98,6 +98,8 @@ export async function createServer(options: ServerOptions): Promise<FastifyInsta
 
   await app.register(underPressure, {
     maxEventLoopDelay: limits.loopDelayMilliseconds,
+    // A sample in which the loop never came round counts as an endless delay: it must not be shorter than the limit.
+    sampleInterval: Math.max(1000, limits.loopDelayMilliseconds),
     message: 'overloaded: try again in a moment',
   });
   await app.register(rateLimit, {

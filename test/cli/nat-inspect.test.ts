@@ -152,7 +152,7 @@ describe('CLI: flows and NAT', () => {
     inRouter('ip link add phy-2-i type veth peer name phy-2-o');
     for (const device of ['phy-2-i', 'phy-2-o']) inRouter(`ip link set ${device} up`);
     inRouter('ip addr add 10.10.0.2/24 dev phy-2-i');
-    inRouter('ip neigh add 10.10.0.1 lladdr 02:00:00:00:00:09 dev phy-2-i nud reachable');
+    inRouter('ip neigh add 10.10.0.1 lladdr 02:00:00:00:00:09 dev phy-2-i nud permanent');
     inRouter(
       'conntrack -I -p tcp -s 192.168.0.100 -d 198.51.100.1 --sport 40000 --dport 80 --state ESTABLISHED -t 300 -u ASSURED,SEEN_REPLY --reply-src 198.51.100.1 --reply-dst 10.10.0.2 --reply-port-src 80 --reply-port-dst 1024',
     );
@@ -290,7 +290,7 @@ describe('CLI: flows and NAT', () => {
       {
         ...{ network: 'demonet', uuid: NETWORK, vni: 2, gateway: '10.10.0.2', next_hop: '10.10.0.1' },
         ...{ floats: { '10.10.0.9': '192.168.0.101' }, routed: ['10.10.0.20'], where: 'ebpf', generation: 7 },
-        ...{ next_hop_state: 'reachable', flows: 3, connections: 3, ports_used: { icmp: 0, tcp: 1, udp: 1 } },
+        ...{ next_hop_state: 'permanent', flows: 3, connections: 3, ports_used: { icmp: 0, tcp: 1, udp: 1 } },
       },
     ]);
     assert.match(
@@ -311,7 +311,7 @@ describe('CLI: flows and NAT', () => {
         /10.10.0.1 \(does not answer\)/,
       );
     } finally {
-      inRouter('ip neigh replace 10.10.0.1 lladdr 02:00:00:00:00:09 dev phy-2-i nud reachable');
+      inRouter('ip neigh replace 10.10.0.1 lladdr 02:00:00:00:00:09 dev phy-2-i nud permanent');
     }
   });
 

@@ -37,16 +37,23 @@ function parseAddress(text: string): string {
 
 /** The heavy half of these commands: the addon, the tables of the ABI. */
 async function load(settings: Settings) {
-  const [rows, flows, { NameBook }, { PinnedMaps }, conntrack] = await Promise.all([
+  const [
+    { busiest, readFlows, removeFlows },
+    { PROTOCOLS, pairUp },
+    { connectionText, readConnections },
+    { NameBook },
+    { PinnedMaps },
+  ] = await Promise.all([
     import('../inspect/flow-rows.ts'),
     import('../inspect/flows.ts'),
+    import('../inspect/conntrack.ts'),
     import('../inspect/name-book.ts'),
     import('../inspect/pinned-maps.ts'),
-    import('../inspect/conntrack.ts'),
   ]);
   const maps = await PinnedMaps.at(settings.bpfDirectory);
   const book = await NameBook.read(settings.stateDirectory);
-  return { ...rows, ...flows, maps, book, ...conntrack };
+  const flows = { busiest, readFlows, removeFlows, PROTOCOLS, pairUp };
+  return { maps, book, ...flows, connectionText, readConnections };
 }
 
 async function filterOf({ network, address }: Selection, book: NameBook): Promise<Filter> {
