@@ -48,6 +48,7 @@ describe('the agent of a network node', () => {
   const directory = mkdtempSync(join(tmpdir(), 'fistpath-services-'));
   const script = join(directory, 'udhcpc');
   const controller = new StandInController();
+  const logged: string[] = [];
   let agent: Agent;
   let running: Promise<void>;
 
@@ -60,7 +61,7 @@ describe('the agent of a network node', () => {
       dns_servers: [OUTSIDE],
       controllers: [`127.0.0.1:${controller.port}`],
     };
-    const log = pino({ level: 'silent' });
+    const log = pino({ level: 'warn' }, { write: (line) => logged.push(JSON.parse(line).msg) });
     agent = new Agent({ config: parseConfig(JSON.stringify(config), 'test'), log, release: 'test' });
     running = agent.run();
   }
@@ -213,6 +214,10 @@ describe('the agent of a network node', () => {
       'replacement',
       ({ event }) => event?.operation === 'update dhcp' && event.phase === 'finish',
       from,
+    );
+    assert.ok(
+      logged.some((message) => message.startsWith('dnsmasq ended')),
+      'it did not wait for a full pass',
     );
     assert.notEqual(pid(), before);
     assert.ok(isWorking(processState(pid())));
