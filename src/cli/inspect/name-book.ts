@@ -1,5 +1,5 @@
 /** What numbers in maps mean to people: networks, nodes and ports from the agent's names file, devices from the kernel. */
-import { readNames } from '../../agent/names.ts';
+import { type Names, readNames } from '../../agent/names.ts';
 import { run } from '../../agent/process.ts';
 import { EXIT, Failure } from '../failure.ts';
 
@@ -18,27 +18,11 @@ async function readLinks(): Promise<Link[]> {
   }
 }
 
-/** How a network reaches the outside, as the agent was told. */
-export interface NatNames {
-  gateway: string;
-  next_hop: string;
-  /** Floating address → the interface's. */
-  floats: Record<string, string>;
-  routed: string[];
-}
+/** What the agent wrote, as far as it did: an older one knows nothing of NAT. */
+export type NameSources = Partial<Names>;
 
-interface NetworkName {
-  uuid: string;
-  name: string;
-  nat?: NatNames | null;
-}
-
-export interface NameSources {
-  node?: string;
-  networks?: Record<string, NetworkName>;
-  nodes?: Record<string, string>;
-  ports?: Record<string, { interface: string; instance: string; network: string }>;
-}
+type NetworkName = Names['networks'][string];
+export type NatNames = NonNullable<NetworkName['nat']>;
 
 export class NameBook {
   readonly #names: NameSources;
