@@ -57,6 +57,9 @@ sh(`
 if (xdp)
   // A veth hands XDP checksums that are not finished, and takes frames from XDP only with GRO on at its far end.
   sh(`
+    # Towards the wire ours are finished too, so that a wrong one shows at the receiver.
+    ethtool -K w0 tx off
+    ethtool -K u0 tx off
     ip netns exec peer ethtool -K w0 tx off gro on
     ip netns exec outside ethtool -K eth0 tx off gro on
     for guest in ${Object.keys(GUESTS).join(' ')}; do ip netns exec $guest ethtool -K eth0 gro on; done
