@@ -56,13 +56,18 @@ export class Capture {
     });
   }
 
-  /** Waits until nothing new came for `quiet` ms, ends the capture and returns its frames. */
-  async end(quiet = 150): Promise<CapturedFrame[]> {
+  /**
+   * Waits until nothing new came for `quiet` ms, or until a frame of that time or a later one was noted (as Date.now()
+   * counts), ends the capture and returns its frames.
+   */
+  async end(quiet = 150, time = Number.POSITIVE_INFINITY): Promise<CapturedFrame[]> {
     let size = -1;
     for (;;) {
-      const now = readFileSync(this.#log).length;
-      if (now === size) break;
-      size = now;
+      const text = readFileSync(this.#log, 'utf8');
+      if (text.length === size) break;
+      size = text.length;
+      const last = text.slice(text.lastIndexOf('\n', text.length - 2), text.lastIndexOf('\n'));
+      if (Number(/"time": ([\d.]+)\}$/.exec(last)?.[1] ?? 0) >= time) break;
       await delay(quiet);
     }
     await stop(this.#process);

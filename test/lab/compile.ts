@@ -1,5 +1,5 @@
-import { mkdirSync, renameSync, statSync } from 'node:fs';
-import { join } from 'node:path';
+import { mkdirSync, readdirSync, renameSync, statSync } from 'node:fs';
+import { dirname, join } from 'node:path';
 import { run } from './process.ts';
 import { repository } from './repository.ts';
 
@@ -8,7 +8,12 @@ const OUTPUT = join(repository, 'dist', 'lab');
 async function compile(source: string, output: string, compiler: readonly string[]): Promise<string> {
   const target = join(OUTPUT, output);
   const made = statSync(target, { throwIfNoEntry: false });
-  if (made !== undefined && made.mtimeMs > statSync(source).mtimeMs) return target;
+  const folder = dirname(source);
+  const headers = readdirSync(folder).filter((name) => name.endsWith('.h'));
+  const newest = Math.max(
+    ...[source, ...headers.map((name) => join(folder, name))].map((file) => statSync(file).mtimeMs),
+  );
+  if (made !== undefined && made.mtimeMs > newest) return target;
   mkdirSync(OUTPUT, { recursive: true });
   const unfinished = `${target}.${process.pid}`;
   await run([...compiler, '-O2', '-Wall', '-Wextra', '-Werror', '-o', unfinished, source], {

@@ -1,33 +1,19 @@
 import assert from 'node:assert/strict';
-import { readFileSync, writeFileSync } from 'node:fs';
+import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { Capture } from './capture.ts';
 import { type Network, routerOf } from './cluster.ts';
 import { pingLoss, useCluster } from './fixture.ts';
-import { GUEST_DEVICE, type Guest } from './guest.ts';
+import { DHCP_CLIENT, GUEST_DEVICE, type Guest } from './guest.ts';
 import { SERVER_ADDRESS } from './outside.ts';
 import { until } from './process.ts';
 
 const DOMAIN = 'system.internal';
-/** What a client does with an answer, as a distribution's script does; prints what it was told. */
-const SCRIPT = `#!/bin/sh
-[ "$1" = bound ] || exit 0
-ip address add "$ip/$mask" dev "$interface"
-ip link set "$interface" mtu "$mtu"
-ip route add default via "$router"
-for name in ip subnet router dns domain mtu lease serverid; do
-  eval "echo told $name=\\$$name"
-done
-`;
-
 describe('DHCP and DNS', function () {
   this.timeout(60_000);
   let [full, bare, silent]: Network[] = [];
   let [near, far, plain, alone]: Guest[] = [];
-  let script = '';
   const cluster = useCluster({ ports: 'netns' }, async () => {
-    script = join(cluster.topology.directory, 'udhcpc.sh');
-    writeFileSync(script, SCRIPT, { mode: 0o755 });
     full = await cluster.createNetwork('full', '192.168.0.0/24', { dhcp: true, nat: true, dns: true });
     bare = await cluster.createNetwork('bare', '192.168.0.0/24', { dhcp: true });
     silent = await cluster.createNetwork('silent', '192.168.0.0/24', { nat: true });
@@ -54,8 +40,7 @@ describe('DHCP and DNS', function () {
   /** Takes a guest's address away and asks for one; what the client was told, or undefined when nobody answered. */
   async function ask(guest: Guest, tries = 5): Promise<Record<string, string> | undefined> {
     await guest.run(['ip', 'address', 'flush', 'dev', GUEST_DEVICE]);
-    const client = ['udhcpc', '-i', GUEST_DEVICE, '-f', '-n', '-q', '-s', script, '-t', String(tries)];
-    const { stdout } = await guest.tryRun([...client, '-T', '2', '-A', '0', '-O', 'mtu']);
+    const { stdout } = await guest.tryRun([...DHCP_CLIENT, '-t', String(tries), '-T', '2', '-A', '0']);
     const told = [...stdout.matchAll(/^told (\w+)=(.*)$/gm)].map((match) => [match[1], match[2]]);
     return told.length > 0 ? (Object.fromEntries(told) as Record<string, string>) : undefined;
   }

@@ -1,12 +1,16 @@
 import type { Cluster, Instance, Mode, Network } from './cluster.ts';
-import type { Guest } from './guest.ts';
+import { DHCP_CLIENT, GUEST_DEVICE, type Guest } from './guest.ts';
+import { SERVER_ADDRESS } from './outside.ts';
 import { tryRun, until } from './process.ts';
 import type { LabNode } from './topology.ts';
 
 /** A command of the example that failed. */
 export class StepError extends Error {}
 
-/** Performs the worked example "a virtual network with no DHCP and no NAT", and prints every command and answer. */
+/**
+ * Performs the worked example "a virtual network with no DHCP and no NAT", then a short one with both, and prints every
+ * command and answer.
+ */
 export class WorkedExample {
   readonly #cluster: Cluster;
   readonly #mode: Mode;
@@ -20,8 +24,16 @@ export class WorkedExample {
   }
 
   async perform(): Promise<void> {
+    await this.#withoutServices();
+    await this.#withNat();
+  }
+
+  async #withoutServices(): Promise<void> {
     const [sf1, sf2, sf3] = this.#cluster.nodes as [LabNode, LabNode, LabNode];
-    const network = await this.#createNetwork(sf1);
+    this.#say('A virtual network with no DHCP and no NAT:');
+    const network = await this.#createNetwork(sf1, 'demonet', '192.168.0.0/24 demonet --no-dhcp --no-nat');
+    await this.#on(sf1, `fistpath network show ${network.uuid}`);
+    await this.#on(sf1, `fistpath network events ${network.uuid}`);
     const x = network.vxid.toString(16);
 
     this.#say(`On the network node (sf-1) it has a VXLAN device, a bridge and a router namespace:`);
@@ -64,29 +76,48 @@ export class WorkedExample {
     await this.#on(sf2, 'fistpath status');
   }
 
-  async #createNetwork(sf1: LabNode): Promise<Network> {
-    const rest = this.#cluster.rest;
-    this.#say('A virtual network with no DHCP and no NAT:');
-    const text = await this.#on(sf1, 'fistpath network create 192.168.0.0/24 demonet --no-dhcp --no-nat');
-    const uuid = uuidIn(text);
+  async #withNat(): Promise<void> {
+    const [sf1, , sf3] = this.#cluster.nodes as [LabNode, LabNode, LabNode];
+    this.#say('A network with DHCP and NAT, as they are by default, and names:');
+    const network = await this.#createNetwork(sf1, 'natnet', '192.168.1.0/24 natnet --dns');
+    const guest = await this.#createInstance(sf1, 'web', network, sf3);
+    await guest.run(['ip', 'address', 'flush', 'dev', GUEST_DEVICE]);
+    this.#say(
+      'Its instance asks for an address, and reaches a server outside, as the gateway of the network:',
+    );
+    await this.#in(guest, 'web', DHCP_CLIENT.join(' '));
+    await this.#in(guest, 'web', `ping -c 3 ${SERVER_ADDRESS}`);
+
+    this.#say('With a floating address it is reached from there:');
+    const { interfaces } = await this.#instance(guest.namespace);
+    await this.#on(sf1, `fistpath interface float ${interfaces[0]!.uuid}`);
+    const { floating } = (await this.#instance(guest.namespace)).interfaces[0]!;
+    await this.#in(this.#cluster.server, 'server', `ping -c 3 ${floating}`);
+    await this.#on(sf1, `fistpath nat status`);
+    if (this.#mode === 'ebpf') await this.#on(sf1, `fistpath flow list`);
+  }
+
+  #instance(uuid: string): Promise<Instance> {
+    return this.#cluster.rest.call<Instance>('GET', `/instances/${uuid}`);
+  }
+
+  async #createNetwork(sf1: LabNode, name: string, args: string): Promise<Network> {
+    const uuid = uuidIn(await this.#on(sf1, `fistpath network create ${args}`));
     let network: Network | undefined;
-    await until('network demonet is created', async () => {
-      network = await rest.call<Network>('GET', `/networks/${uuid}`);
-      if (network.state === 'error') throw new StepError(`network demonet: ${network.error_message}`);
+    await until(`network ${name} is created`, async () => {
+      network = await this.#cluster.rest.call<Network>('GET', `/networks/${uuid}`);
+      if (network.state === 'error') throw new StepError(`network ${name}: ${network.error_message}`);
       return network.state === 'created';
     });
-    await this.#on(sf1, `fistpath network show ${uuid}`);
-    await this.#on(sf1, `fistpath network events ${uuid}`);
     return network!;
   }
 
   async #createInstance(sf1: LabNode, name: string, network: Network, place: LabNode): Promise<Guest> {
-    const rest = this.#cluster.rest;
     const command = `fistpath instance create ${name} 1 1024 -d 8@cirros -n ${network.uuid} -p ${place.name}`;
     const uuid = uuidIn(await this.#on(sf1, command));
     let instance: Instance | undefined;
     await until(`instance ${name} is created`, async () => {
-      instance = await rest.call<Instance>('GET', `/instances/${uuid}`);
+      instance = await this.#instance(uuid);
       if (instance.state === 'error') throw new StepError(`instance ${name}: ${instance.error_message}`);
       return instance.state === 'created';
     });

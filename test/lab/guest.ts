@@ -1,9 +1,18 @@
+import { join } from 'node:path';
 import { compileTool } from './compile.ts';
 import { type Output, type ProcessId, type RunOptions, run, tryRun, until } from './process.ts';
+import { repository } from './repository.ts';
 import type { LabNode } from './topology.ts';
 
 /** The network interface of every guest, inside its namespace. */
 export const GUEST_DEVICE = 'eth0';
+
+/** Asks for an address once, MTU included; prints what it was told. */
+export const DHCP_CLIENT = [
+  'udhcpc',
+  ...['-i', GUEST_DEVICE, '-O', 'mtu', '-f', '-n', '-q'],
+  ...['-s', join(repository, 'test', 'lab', 'udhcpc.sh')],
+];
 
 export interface GuestAddress {
   mac: string;

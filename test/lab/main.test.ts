@@ -40,6 +40,12 @@ describe('npm run lab', function () {
       /^inst-on-sf-3 # ping -c 3 192\.168\.0\.\d+\n(.*\n)*3 packets transmitted, 3 received/m,
       /Gbits\/sec .*receiver/,
       /\| port +\| tunnel +\| to tunnel +\| +\d+ \|/,
+      /^sf-1 # fistpath network create 192\.168\.1\.0\/24 natnet --dns$/m,
+      /^told router=192\.168\.1\.1$/m,
+      /^web # ping -c 3 198\.51\.100\.1\n(.*\n)*3 packets transmitted, 3 received/m,
+      /^sf-1 # fistpath interface float /m,
+      /^server # ping -c 3 10\.10\.0\.\d+\n(.*\n)*3 packets transmitted, 3 received/m,
+      /^sf-1 # fistpath nat status$/m,
       /^ {2}npm run lab -- down/m,
     ]) {
       assert.match(stdout, expected);

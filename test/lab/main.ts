@@ -10,7 +10,7 @@ import type { LabNode } from './topology.ts';
 
 const USAGE = `Usage: npm run lab [-- OPTIONS]                  build three nodes and perform the worked example
        npm run lab -- status                     what runs
-       npm run lab -- shell NODE [COMMAND …]     a shell (or one command) on a node
+       npm run lab -- shell NODE [COMMAND …]     a shell (or one command) on a node, or outside (NODE: outside)
        npm run lab -- guest INSTANCE [COMMAND …] a shell (or one command) inside an instance, by name or uuid
        npm run lab -- docs                       the API's page on http://127.0.0.1:13000/docs until Ctrl-C
        npm run lab -- down                       remove every trace
@@ -18,6 +18,7 @@ const USAGE = `Usage: npm run lab [-- OPTIONS]                  build three node
   --ports tap|netns         how instances are joined to a node (default netns)
   --datapath kernel|ebpf    (default ebpf)
   --underlay-hook tc|xdp    where the underlay program sits (default tc)
+  --uplink-hook tc|xdp      where the uplink program sits (default tc)
   --name NAME               another lab beside the usual one (default lab)
 `;
 
@@ -26,6 +27,7 @@ class UsageError extends Error {}
 interface Saved extends ClusterOptions {
   ports: PortKind;
   underlayHook: Hook;
+  uplinkHook: Hook;
 }
 
 function oneOf<T extends string>(option: string, value: string, allowed: readonly T[]): T {
@@ -42,6 +44,7 @@ async function main(): Promise<number> {
       ports: { type: 'string', default: 'netns' },
       datapath: { type: 'string', default: 'ebpf' },
       'underlay-hook': { type: 'string', default: 'tc' },
+      'uplink-hook': { type: 'string', default: 'tc' },
       name: { type: 'string', default: 'lab' },
       help: { type: 'boolean', default: false },
     },
@@ -60,7 +63,8 @@ async function main(): Promise<number> {
       const ports = oneOf('ports', values.ports, ['netns', 'tap']);
       const mode = oneOf('datapath', values.datapath, ['ebpf', 'kernel']);
       const underlayHook = oneOf('underlay-hook', values['underlay-hook'], ['tc', 'xdp']);
-      await up(values.name, { ports, underlayHook }, mode);
+      const uplinkHook = oneOf('uplink-hook', values['uplink-hook'], ['tc', 'xdp']);
+      await up(values.name, { ports, underlayHook, uplinkHook }, mode);
       return 0;
     }
     case 'down':
@@ -97,7 +101,7 @@ function settingsFile(cluster: Cluster): string {
 async function up(name: string, options: Saved, mode: Mode): Promise<void> {
   const cluster = new Cluster(name, options);
   console.log(
-    `Building three nodes (${options.ports} ports, ${mode} datapath, underlay program at ${options.underlayHook}) …`,
+    `Building three nodes and an outside (${options.ports} ports, ${mode} datapath, programs of underlay and uplink at ${options.underlayHook} and ${options.uplinkHook}) …`,
   );
   await cluster.up();
   writeFileSync(settingsFile(cluster), JSON.stringify(options));
@@ -108,6 +112,7 @@ The lab goes on running. Go on with:
   npm run lab -- shell sf-1                 a shell on a node; fistpath works there, on sf-2 and sf-3, too
   npm run lab -- shell sf-2 fistpath counters
   npm run lab -- guest inst-on-sf-2         a shell inside an instance
+  npm run lab -- shell outside ping A       from beyond the uplink, to a floating address A
   npm run lab -- docs                       the API's page on http://127.0.0.1:13000/docs
   npm run lab -- status                     what runs, and where its logs are
   npm run lab -- down                       remove every trace`);
@@ -151,8 +156,10 @@ function interactive(command: string[], env: Record<string, string>, lab: string
 
 function shell(cluster: Cluster, name: string | undefined, command: string[]): Promise<number> {
   if (name === undefined) throw new UsageError('shell needs the name of a node');
-  const node: LabNode = cluster.node(name);
-  const env = { ...cluster.cliEnvironment(node), PS1: `${node.name} # ` };
+  const { outside } = cluster.topology;
+  const node: LabNode = name === outside.name ? outside : cluster.node(name);
+  const own = node === outside ? {} : cluster.cliEnvironment(node);
+  const env = { ...own, PS1: `${node.name} # ` };
   const line = command.length > 0 ? command : ['bash', '--norc'];
   return interactive(node.enter(line), env, cluster.topology.directory);
 }

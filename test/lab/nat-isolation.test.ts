@@ -4,20 +4,35 @@ import { Capture, type CapturedFrame } from './capture.ts';
 import type { Network } from './cluster.ts';
 import { figure, useCluster } from './fixture.ts';
 import type { Guest } from './guest.ts';
-import { floatingOf, interfaceOf, type Many, natload, type Steady, throughNamespace } from './nat.ts';
+import { floatingOf, interfaceOf, type Many, natload, Traffic, throughNamespace } from './nat.ts';
 import { ECHO_PORT, OUTSIDE_DEVICE, SERVER_ADDRESS, startEcho } from './outside.ts';
 
 /** Of the pool: 10.10.0.2 to 10.10.0.6. Two gateways and three floating addresses use it up. */
 const POOL = '10.10.0.0/29';
 const RATE = 1000;
+/** How long is looked for late packets. */
+const WATCHED_MS = 700;
+/** What a program had sent before the call returned may still be in a queue on a busy machine. */
+const ON_ITS_WAY_MS = 1;
 const ADDRESS = '192.168.0.11';
 /** Where the IPv4 header is in a frame, and in the inner frame of a tunnel packet. */
 const [PLAIN, INNER] = [14, 50 + 14];
 /** Of a tunnel packet's VNI. */
 const VNI = 14 + 20 + 8 + 4;
 
+interface Packet {
+  source: string;
+  destination: string;
+  port: number;
+}
+
+interface Seen extends Packet {
+  /** Milliseconds after the call had returned. */
+  late: number;
+}
+
 /** Source, destination and destination port of the TCP or UDP packet whose IPv4 header is there; undefined: none is. */
-function packetAt({ bytes }: CapturedFrame, offset: number) {
+function packetAt({ bytes }: CapturedFrame, offset: number): Packet | undefined {
   if (bytes.length < offset + 24 || bytes.readUInt16BE(offset - 2) !== 0x0800) return undefined;
   const address = (at: number) => [...bytes.subarray(offset + at, offset + at + 4)].join('.');
   return { source: address(12), destination: address(16), port: bytes.readUInt16BE(offset + 22) };
@@ -51,15 +66,22 @@ describe('what was taken away carries not one packet more', function () {
     const before = Date.now();
     await call();
     const returned = Date.now();
-    await delay(700);
-    const [onWire, beyond] = await Promise.all(captures.map((capture) => capture.end()));
-    const seen = { earlier: 0, tunnelled: [] as CapturedFrame[], beyond: [] as CapturedFrame[] };
+    const until = returned + WATCHED_MS;
+    await delay(WATCHED_MS);
+    const [onWire, beyond] = await Promise.all(captures.map((capture) => capture.end(150, until)));
+    const seen = { earlier: 0, tunnelled: [] as Seen[], beyond: [] as Seen[] };
     for (const frame of onWire!) {
-      if (frame.bytes.length < INNER + 24 || frame.bytes.readUIntBE(VNI, 3) !== one!.vxid) continue;
-      if (frame.time > returned + 1) seen.tunnelled.push(frame);
+      const packet = packetAt(frame, INNER);
+      if (packet === undefined || frame.bytes.readUIntBE(VNI, 3) !== one!.vxid) continue;
+      const late = frame.time - returned;
+      if (late > ON_ITS_WAY_MS) seen.tunnelled.push({ ...packet, late });
       else seen.earlier++;
     }
-    seen.beyond = beyond!.filter((frame) => frame.time > returned + 1);
+    for (const frame of beyond!) {
+      const packet = packetAt(frame, PLAIN);
+      const late = frame.time - returned;
+      if (packet !== undefined && late > ON_ITS_WAY_MS) seen.beyond.push({ ...packet, late });
+    }
     figure(`the call took ${returned - before} ms; ${seen.earlier} tunnel packets until then`);
     assert.ok(seen.earlier > 0, 'there was no traffic');
     return seen;
@@ -68,8 +90,8 @@ describe('what was taken away carries not one packet more', function () {
   it('defloat under traffic, both ways; a floating address that moved answers within a second', async () => {
     const floating = await floatingOf(cluster, owner!);
     const talks = [
-      natload<Steady>(cluster.server, 'steady', floating, 3, RATE, 6),
-      natload<Steady>(owner!, 'steady', SERVER_ADDRESS, 3, RATE, 6),
+      await Traffic.start(cluster.server, floating, 3, RATE),
+      await Traffic.start(owner!, SERVER_ADDRESS, 3, RATE),
     ];
     try {
       await delay(1500);
@@ -81,12 +103,11 @@ describe('what was taken away carries not one packet more', function () {
         cluster.rest.call('POST', `/interfaces/${own}/defloat`),
       );
       // What the owner still receives are answers to what it sends as the gateway.
-      const entered = tunnelled.filter((frame) => packetAt(frame, INNER)?.port === ECHO_PORT);
-      const toOwner = entered.filter((frame) => packetAt(frame, INNER)!.destination === ADDRESS);
-      assert.equal(toOwner.length, 0, `${toOwner.length} packets entered after defloat had returned`);
-      const left = beyond.filter((frame) => packetAt(frame, PLAIN)?.source === floating);
-      assert.equal(left.length, 0, `${left.length} packets left as ${floating} after defloat had returned`);
-      const asGateway = beyond.filter((frame) => packetAt(frame, PLAIN)?.source === one!.floating_gateway);
+      const entered = tunnelled.filter((each) => each.port === ECHO_PORT && each.destination === ADDRESS);
+      assert.deepEqual(entered, [], 'packets entered after defloat had returned');
+      const left = beyond.filter((each) => each.source === floating);
+      assert.deepEqual(left, [], 'packets left as the floating address after defloat had returned');
+      const asGateway = beyond.filter((each) => each.source === one!.floating_gateway);
       assert.ok(asGateway.length > 100, 'the guest does not leave as the gateway');
 
       const start = performance.now();
@@ -98,15 +119,15 @@ describe('what was taken away carries not one packet more', function () {
       assert.equal(made.failed, 0);
       assert.ok(waited < 1000, `${waited} ms`);
     } finally {
-      await Promise.allSettled(talks);
+      await Promise.allSettled(talks.map((talk) => talk.end()));
     }
   });
 
   it('deletion of an instance, then of its network, under traffic', async () => {
     const floating = await floatingOf(cluster, neighbour!);
     const talks = [
-      natload<Steady>(cluster.server, 'steady', floating, 3, RATE, 8),
-      natload<Steady>(owner!, 'steady', SERVER_ADDRESS, 3, RATE, 8),
+      await Traffic.start(cluster.server, floating, 3, RATE),
+      await Traffic.start(owner!, SERVER_ADDRESS, 3, RATE),
     ];
     try {
       await delay(1500);
@@ -114,19 +135,19 @@ describe('what was taken away carries not one packet more', function () {
         cluster.rest.call('DELETE', `/instances/${neighbour!.namespace}`),
       );
       const target = neighbour!.address.ipv4;
-      const entered = instance.tunnelled.filter((frame) => packetAt(frame, INNER)?.destination === target);
-      assert.equal(entered.length, 0, `${entered.length} packets to the deleted instance`);
+      const entered = instance.tunnelled.filter((each) => each.destination === target);
+      assert.deepEqual(entered, [], 'packets to the deleted instance');
 
       const network = await seenAfter(async () => {
         await cluster.rest.call('DELETE', `/instances/${owner!.namespace}`);
         await cluster.rest.call('DELETE', `/networks/${one!.uuid}`);
       });
-      assert.equal(network.tunnelled.length, 0, `${network.tunnelled.length} tunnel packets of the network`);
+      assert.deepEqual(network.tunnelled, [], 'tunnel packets of the deleted network');
       const addresses = [floating, one!.floating_gateway];
-      const left = network.beyond.filter((frame) => addresses.includes(packetAt(frame, PLAIN)?.source ?? ''));
-      assert.equal(left.length, 0, `${left.length} packets left as the network's addresses`);
+      const left = network.beyond.filter((each) => addresses.includes(each.source));
+      assert.deepEqual(left, [], 'packets left from the addresses of the deleted network');
     } finally {
-      await Promise.allSettled(talks);
+      await Promise.allSettled(talks.map((talk) => talk.end()));
     }
   });
 });

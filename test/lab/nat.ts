@@ -1,16 +1,19 @@
+import { readFileSync } from 'node:fs';
 import { Capture } from './capture.ts';
 import type { Cluster, Instance, Network } from './cluster.ts';
 import { compileTool } from './compile.ts';
 import { checksumErrors, iperf3 } from './fixture.ts';
 import { Guest } from './guest.ts';
 import { ECHO_PORT, OUTSIDE_DEVICE, SERVER_ADDRESS } from './outside.ts';
-import { stop, until } from './process.ts';
+import { isAlive, type ProcessId, stop, until } from './process.ts';
 import { repository } from './repository.ts';
 import type { LabNode } from './topology.ts';
 
 const FTP = ['/usr/bin/python3', `${repository}/test/lab/ftp.py`];
 const CONNECTIONS = 1000;
 const BULK = '20M';
+/** Of traffic that nobody ends. */
+const MOST_SECONDS = 100;
 
 /** Devices of a network's router on the network node: where its namespace is joined to the inside and to the outside. */
 export function routerDevices(network: Network): { inside: string; outside: string } {
@@ -18,7 +21,7 @@ export function routerDevices(network: Network): { inside: string; outside: stri
   return { inside: `veth-${x}-o`, outside: `phy-${x}-o` };
 }
 
-/** Runs a client of natload.c against its echo server; returns what it printed. */
+/** Runs natload.c against a server that startEcho started; returns what it printed. */
 export async function natload<T>(
   from: Guest,
   command: 'steady' | 'cross' | 'connect' | 'spread' | 'receive',
@@ -32,6 +35,32 @@ export async function natload<T>(
 export interface Steady {
   tcp: { answered: number; broken: number; longestMs: number };
   udp: { sent: number; received: number; doubled: number; reordered: number };
+}
+
+/** Connections and datagrams that go on until they are ended, for as long as whatever happens meanwhile takes. */
+export class Traffic {
+  readonly #process: ProcessId;
+  readonly #log: string;
+
+  private constructor(process: ProcessId, log: string) {
+    this.#process = process;
+    this.#log = log;
+  }
+
+  static async start(from: Guest, to: string, connections: number, rate: number): Promise<Traffic> {
+    const label = `steady-${from.namespace}-${to}`;
+    const numbers = [ECHO_PORT, connections, rate, MOST_SECONDS].map(String);
+    const process = from.start(label, [await compileTool('lab/natload'), 'steady', to, ...numbers]);
+    return new Traffic(process, from.node.logOf(label));
+  }
+
+  /** Throws when it ended by itself. */
+  async end(): Promise<Steady> {
+    if (!isAlive(this.#process))
+      throw new Error(`the traffic ended early: ${readFileSync(this.#log, 'utf8')}`);
+    await stop(this.#process);
+    return JSON.parse(readFileSync(this.#log, 'utf8')) as Steady;
+  }
 }
 
 export interface Many {

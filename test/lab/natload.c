@@ -1,8 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * What the tests of NAT send, and the server outside that answers it. Every client prints one JSON document.
+ * What the tests of NAT send to natserver.c; prints one JSON document.
  *
- *   natload serve PORT                                 TCP and UDP echo; on PORT + 1 streams over UDP
  *   natload steady ADDRESS PORT CONNECTIONS RATE SECONDS
  *                                                      CONNECTIONS over TCP, each with a message every 20 ms,
  * and RATE datagrams/s; all numbered, all echoed natload cross ADDRESS PORT SOCKETS COUNT MARK      COUNT
@@ -12,173 +11,30 @@
  *   natload receive ADDRESS PORT RATE SECONDS          asks PORT + 1 for a stream and is silent from then on
  */
 #define _GNU_SOURCE
-#include <arpa/inet.h>
-#include <errno.h>
-#include <error.h>
-#include <netinet/tcp.h>
 #include <poll.h>
 #include <signal.h>
 #include <stdbool.h>
-#include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
-#include <sys/socket.h>
-#include <time.h>
 #include <unistd.h>
+#include "natload.h"
 
-#define SECOND     1000000000L
 #define MESSAGE    64
-#define BATCH      64
 #define FIRST_PORT 20000
 /* How long an echo may take before it counts as lost. */
 #define PATIENCE (2 * SECOND)
 
-static long now(void)
-{
-	struct timespec time;
-
-	clock_gettime(CLOCK_MONOTONIC, &time);
-	return time.tv_sec * SECOND + time.tv_nsec;
-}
-
-static struct sockaddr_in address_of(const char *address, int port)
-{
-	struct sockaddr_in result = {.sin_family = AF_INET, .sin_port = htons(port)};
-
-	if (!inet_aton(address, &result.sin_addr))
-		error(2, 0, "%s is no address", address);
-	return result;
-}
-
-static int open_socket(int type, int flags)
-{
-	int fd = socket(AF_INET, type | SOCK_CLOEXEC | flags, 0), on = 1, buffer = 8 << 20;
-
-	if (fd < 0)
-		error(1, errno, "socket");
-	setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof(on));
-	if (type == SOCK_STREAM)
-		setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on));
-	else
-		setsockopt(fd, SOL_SOCKET, SO_RCVBUFFORCE, &buffer, sizeof(buffer));
-	return fd;
-}
-
-static void connect_to(int fd, const struct sockaddr_in *to)
-{
-	if (connect(fd, (const void *)to, sizeof(*to)) < 0)
-		error(1, errno, "connect");
-}
-
-/* --- the server --- */
-
-struct request {
-	uint32_t rate, seconds;
-};
-
-static void echo_datagrams(int fd)
-{
-	static char data[BATCH][2048];
-	static struct sockaddr_in from[BATCH];
-	static struct iovec vectors[BATCH];
-	static struct mmsghdr messages[BATCH];
-
-	for (int i = 0; i < BATCH; i++) {
-		vectors[i] = (struct iovec){data[i], sizeof(data[i])};
-		messages[i].msg_hdr = (struct msghdr){.msg_name = &from[i],
-		                                      .msg_namelen = sizeof(from[i]),
-		                                      .msg_iov = &vectors[i],
-		                                      .msg_iovlen = 1};
-	}
-	int count = recvmmsg(fd, messages, BATCH, MSG_DONTWAIT, NULL);
-
-	for (int i = 0; i < count; i++)
-		vectors[i].iov_len = messages[i].msg_len;
-	for (int sent = 0; sent < count;) {
-		int done = sendmmsg(fd, messages + sent, count - sent, 0);
-
-		sent += done > 0 ? done : 1; /* an address that can't be answered any more */
-	}
-}
-
-/* Sends what was asked for, in a process of its own. */
-static void stream(int fd)
-{
-	struct sockaddr_in from;
-	socklen_t length = sizeof(from);
-	struct request request;
-
-	if (recvfrom(fd, &request, sizeof(request), 0, (void *)&from, &length) != sizeof(request))
-		return;
-	if (fork() != 0)
-		return;
-	long start = now(), end = start + request.seconds * SECOND;
-	long gap = SECOND / (request.rate ? request.rate : 1);
-
-	for (long due = start; due < end; due += gap) {
-		while (now() < due)
-			usleep(200);
-		sendto(fd, &due, sizeof(due), 0, (void *)&from, length);
-	}
-	_exit(0);
-}
-
-static void watch(int poller, int fd)
-{
-	struct epoll_event event = {.events = EPOLLIN, .data.fd = fd};
-
-	if (epoll_ctl(poller, EPOLL_CTL_ADD, fd, &event) < 0)
-		error(1, errno, "epoll");
-}
-
-static void serve(int port)
-{
-	int udp = open_socket(SOCK_DGRAM, 0), streams = open_socket(SOCK_DGRAM, 0);
-	int tcp = open_socket(SOCK_STREAM, 0), poller = epoll_create1(EPOLL_CLOEXEC);
-	struct sockaddr_in any = address_of("0.0.0.0", port), above = address_of("0.0.0.0", port + 1);
-	char data[65536];
-
-	signal(SIGCHLD, SIG_IGN);
-	signal(SIGPIPE, SIG_IGN);
-	if (bind(udp, (void *)&any, sizeof(any)) || bind(tcp, (void *)&any, sizeof(any)) ||
-	    bind(streams, (void *)&above, sizeof(above)) || listen(tcp, 1024))
-		error(1, errno, "port %d", port);
-	watch(poller, udp);
-	watch(poller, streams);
-	watch(poller, tcp);
-	for (;;) {
-		struct epoll_event events[BATCH];
-		int count = epoll_wait(poller, events, BATCH, -1);
-
-		for (int i = 0; i < count; i++) {
-			int fd = events[i].data.fd;
-
-			if (fd == udp) {
-				echo_datagrams(udp);
-			} else if (fd == streams) {
-				stream(streams);
-			} else if (fd == tcp) {
-				int client = accept4(tcp, NULL, NULL, SOCK_CLOEXEC);
-
-				if (client >= 0)
-					watch(poller, client);
-			} else {
-				ssize_t got = recv(fd, data, sizeof(data), MSG_DONTWAIT);
-
-				if (got > 0)
-					got = send(fd, data, got, 0);
-				else if (got < 0 && errno == EAGAIN)
-					got = 1;
-				if (got <= 0)
-					close(fd);
-			}
-		}
-	}
-}
-
 /* --- steady: connections that live for the whole test, and a stream of datagrams --- */
+
+static volatile sig_atomic_t stopped;
+
+static void stop(int number)
+{
+	(void)number;
+	stopped = 1;
+}
 
 struct talk {
 	long next, asked; /* when the next message is due, when the last one went out (0: answered) */
@@ -206,11 +62,14 @@ static void steady(const char *address, int port, int connections, int rate, int
 	}
 	long start = now(), end = start + seconds * SECOND;
 
+	signal(SIGTERM, stop);
 	for (int i = 0; i < connections; i++)
 		talks[i].next = start + i * (20000000L / connections);
 	for (long time = start; time < end + PATIENCE; time = now()) {
 		bool waiting = received < sent;
 
+		if (stopped && time < end)
+			end = time;
 		while (time < end && sent < limit && start + (long)(sent * SECOND / rate) <= time) {
 			sent++;
 			send(fds[connections].fd, &sent, sizeof(sent), MSG_DONTWAIT);
@@ -394,9 +253,7 @@ int main(int count, char **arguments)
 
 	for (int i = 2; i < count && i < 7; i++)
 		number[i] = atoi(arguments[i]);
-	if (count == 3 && !strcmp(what, "serve"))
-		serve(number[2]);
-	else if (count == 7 && !strcmp(what, "steady"))
+	if (count == 7 && !strcmp(what, "steady"))
 		steady(address, number[3], number[4], number[5], number[6]);
 	else if (count == 7 && !strcmp(what, "cross"))
 		cross(address, number[3], number[4], number[5], number[6]);

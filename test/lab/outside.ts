@@ -55,14 +55,10 @@ export function serverOf(outside: LabNode): Guest {
   });
 }
 
-/** Starts the echo server of natload.c in a guest, or in the server outside. */
-export async function startEcho(guest: Guest): Promise<ProcessId> {
-  const process = guest.start(`echo-${guest.namespace}`, [
-    await compileTool('lab/natload'),
-    'serve',
-    String(ECHO_PORT),
-  ]);
-  const open = `sport = :${ECHO_PORT}`;
+/** Starts natserver.c in a guest, or in the server outside. */
+export async function startEcho(guest: Guest, port = ECHO_PORT): Promise<ProcessId> {
+  const process = guest.start(`echo-${guest.namespace}`, [await compileTool('lab/natserver'), String(port)]);
+  const open = `sport = :${port}`;
   await until('the echo server listens', async () => (await guest.run(['ss', '-Hltn', open])) !== '');
   return process;
 }

@@ -8,8 +8,8 @@ export function ipv4Bytes(address: string): Buffer {
   return Buffer.from(address.split('.').map(Number));
 }
 
-/** The Internet checksum (RFC 1071). */
-function checksum(bytes: Uint8Array): number {
+/** The Internet checksum (RFC 1071); 0 over bytes that hold a right one. */
+export function checksum(bytes: Uint8Array): number {
   let sum = 0;
   for (let i = 0; i < bytes.length; i += 2) sum += (bytes[i]! << 8) | (bytes[i + 1] ?? 0);
   while (sum > 0xffff) sum = (sum & 0xffff) + (sum >>> 16);
@@ -69,6 +69,37 @@ export function udp(sourcePort: number, destinationPort: number, payload: Uint8A
   header.writeUInt16BE(destinationPort, 2);
   header.writeUInt16BE(8 + payload.length, 4);
   return Buffer.concat([header, payload]);
+}
+
+/** What UDP and TCP checksums cover beside the segment (RFC 9293, 3.1). */
+export function pseudoHeader(source: string, destination: string, protocol: number, length: number): Buffer {
+  const rest = Buffer.from([0, protocol, length >> 8, length & 0xff]);
+  return Buffer.concat([ipv4Bytes(source), ipv4Bytes(destination), rest]);
+}
+
+/** A UDP datagram with its checksum. */
+export function checkedUdp(
+  ends: Ends,
+  sourcePort: number,
+  destinationPort: number,
+  payload: Uint8Array,
+): Buffer {
+  const datagram = udp(sourcePort, destinationPort, payload);
+  const { source, destination } = ends;
+  const sum = checksum(Buffer.concat([pseudoHeader(source, destination, 17, datagram.length), datagram]));
+  datagram.writeUInt16BE(sum === 0 ? 0xffff : sum, 6);
+  return datagram;
+}
+
+/** type 8: request, 0: reply. */
+export function icmpEcho(type: number, identifier: number, payload: Uint8Array): Buffer {
+  const header = Buffer.alloc(8);
+  header[0] = type;
+  header.writeUInt16BE(identifier, 4);
+  header.writeUInt16BE(1, 6);
+  const message = Buffer.concat([header, payload]);
+  message.writeUInt16BE(checksum(message), 2);
+  return message;
 }
 
 /** A UDP frame between two ends; 64 bytes or more. */
