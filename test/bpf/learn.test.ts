@@ -130,6 +130,6 @@ describe('learn, with real routers', () => {
   it('stays verifiable', () => {
     const { instructions, verifiedInstructions } = whole;
     assert.ok(instructions > 0 && instructions <= 1300, `${instructions} instructions`);
-    assert.ok(verifiedInstructions <= 20_000, `${verifiedInstructions} steps`);
+    assert.ok(verifiedInstructions <= 100_000, `${verifiedInstructions} steps`);
   });
 });
