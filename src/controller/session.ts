@@ -138,8 +138,9 @@ export class Session {
 
   /** Has the agent ping; RequestError 'not-ready' without an answer within `ms`, or when too many wait for theirs. */
   async ping(network: string, address: string, ms: number): Promise<fistpath.IPingReply> {
+    // It changes nothing, so it has the revision of what was sent before.
     return this.#pings.ask(ms, (id) =>
-      this.#write({ revision: this.#revision, ping: { id, network, address } }),
+      this.#wire.write({ revision: this.#revision, ping: { id, network, address } }),
     );
   }
 
@@ -164,10 +165,13 @@ export class Session {
     return this.#outstanding.get(uuid) ?? (this.#synced ? undefined : this.#snapshotRevision);
   }
 
-  /** False: the stream is full. A message's revision never goes back, and is never that of changes held back. */
+  /**
+   * False: the stream is full. Each message has a number of its own: an agent that has applied the first of one
+   * transaction's has not applied the others.
+   */
   #write(message: fistpath.IControllerMessage & { revision: number }): boolean {
-    this.#revision = message.revision;
-    return this.#wire.write(message);
+    this.#revision = Math.max(message.revision, this.#revision + 1);
+    return this.#wire.write({ ...message, revision: this.#revision });
   }
 
   #send(revision: number, uuid: string, network: fistpath.NodeNetwork | undefined): void {
@@ -183,7 +187,7 @@ export class Session {
       this.#sent.set(uuid, bytes);
       this.#blocked = !this.#write({ revision, network });
     }
-    this.#outstanding.set(uuid, revision);
+    this.#outstanding.set(uuid, this.#revision);
     this.#failed.delete(uuid);
   }
 }

@@ -1,5 +1,6 @@
 // Calls that take something away return when the network node has applied it, and hold nobody else up.
 import assert from 'node:assert/strict';
+import { fistpath } from '#proto';
 import { eventually, instanceOn, openScene, type Scene, SYSTEM } from './scene.ts';
 import type { TestAgent } from './test-agent.ts';
 
@@ -57,6 +58,25 @@ describe('controller: waiting for the network node', () => {
       assert.ok(call.ms < PATIENCE.answerMs);
     });
   }
+
+  it('takes "all applied" for nothing that the agent may not have received by then', async () => {
+    const request = { name: 'second', netblock: '192.168.0.0/24', provide_nat: true };
+    const second = await scene.operations.createNetwork(SYSTEM, request);
+    const two = await scene.operations.createInstance(SYSTEM, instanceOn([uuid, second.uuid]));
+    await router.until(() => router.networks.get(second.uuid)?.ports?.length === 1);
+    const call = watch(scene.operations.deleteInstance(SYSTEM, two.uuid));
+    const ports = (network: string) => router.networks.get(network)?.ports?.length;
+    await router.until(() => ports(uuid) === 1 && ports(second.uuid) === 0);
+    // One transaction, two messages: the agent began to work when it had the first of them.
+    const status = { objectType: 'node', objectUuid: 'sf-1', progress: 1 };
+    router.send({ status: { ...status, revision: router.received.at(-2)!.revision } });
+    await moment();
+    assert.equal(call.returned, false);
+    assert.equal((await scene.operations.getInstance(SYSTEM, two.uuid)).state, fistpath.State.DELETE_WAIT);
+    router.send({ status: { ...status, revision: router.revision } });
+    await call.done;
+    assert.ok(call.ms < PATIENCE.answerMs);
+  });
 
   it('waits no longer than its patience', async () => {
     const call = watch(scene.operations.floatInterface(SYSTEM, nic));
