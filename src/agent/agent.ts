@@ -320,9 +320,10 @@ export class Agent {
     this.#readingUsage = true;
     const { port_kind: portKind, bpf_directory: bpfDirectory } = this.#config;
     try {
-      const usage = await readUsage(this.#networks.values(), { portKind, bpfDirectory }, (error) =>
+      const traffic = await readUsage(this.#networks.values(), { portKind, bpfDirectory }, (error) =>
         this.#log.debug({ error: error.message }, 'some traffic numbers are not known now'),
       );
+      const usage = { ...traffic, flowTable: this.#datapath.flowTable };
       const text = JSON.stringify(usage);
       if (text !== this.#saidUsage) this.#stream.send({ usage });
       this.#saidUsage = text;

@@ -50,8 +50,20 @@ function rows<T extends TrafficTotals>(object: string, list: T[], labels: (one: 
   ]);
 }
 
-/** Labels are uuids only: these numbers are read without a token. */
-export function trafficMetrics({ interfaces, networks }: UsageNumbers): string {
+function flowTableRows(tables: UsageNumbers['flowTables']): string[] {
+  const gauge = (name: string, help: string, of: 'used' | 'capacity') => [
+    `# HELP ${name} ${help}`,
+    `# TYPE ${name} gauge`,
+    ...tables.map((table) => `${name}{node="${table.node}"} ${table[of]}`),
+  ];
+  return [
+    ...gauge('fistpath_node_flows', 'Cached NAT decisions, two for each connection.', 'used'),
+    ...gauge('fistpath_node_flows_capacity', 'As many can be cached; then the oldest go.', 'capacity'),
+  ];
+}
+
+/** Labels of interfaces and networks are uuids only: these numbers are read without a token. */
+export function trafficMetrics({ interfaces, networks, flowTables }: UsageNumbers): string {
   const lines = [
     ...rows(
       'interface',
@@ -59,6 +71,7 @@ export function trafficMetrics({ interfaces, networks }: UsageNumbers): string {
       (one) => `interface="${one.interface}",instance="${one.instance}",network="${one.network}"`,
     ),
     ...rows('network', networks, (one) => `network="${one.network}"`),
+    ...flowTableRows(flowTables),
   ];
   return `${lines.join('\n')}\n`;
 }

@@ -76,6 +76,8 @@ export interface UsageNumbers {
   interfaces: (TrafficTotals & { interface: string; instance: string; network: string; namespace: string })[];
   /** Of networks that are not deleted, with what interfaces sent that are gone by now; by uuid. */
   networks: (TrafficTotals & { network: string; namespace: string })[];
+  /** Of nodes where NAT has a fast path, by name: entries of the table of flows. */
+  flowTables: { node: string; used: number; capacity: number }[];
 }
 
 export interface Health {

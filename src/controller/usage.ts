@@ -35,6 +35,7 @@ export class Usage {
   readonly #context: Context;
   readonly #interfaces = new Map<string, Counters>();
   readonly #networks = new Map<string, TrafficTotals>();
+  readonly #flowTables = new Map<string, { used: number; capacity: number }>();
   /** Whose numbers have changed since they were told, by "type/uuid". */
   readonly #changed = new Map<string, Object>();
   readonly #told = new Map<string, Told>();
@@ -52,8 +53,11 @@ export class Usage {
   }
 
   /** Takes what an agent says: of interfaces on its own node, and of the outside when it is the network node's. */
-  take(node: string, { interfaces, outside }: fistpath.IUsage): void {
+  take(node: string, { interfaces, outside, flowTable }: fistpath.IUsage): void {
     const { cache } = this.#context;
+    if (flowTable)
+      this.#flowTables.set(node, { used: flowTable.used ?? 0, capacity: flowTable.capacity ?? 0 });
+    else this.#flowTables.delete(node);
     for (const { interface: uuid, sent, received } of interfaces ?? []) {
       const counters = this.#counters(uuid ?? '');
       if (!counters || cache.get('instance', counters.instance)?.node !== node) continue;
@@ -88,6 +92,9 @@ export class Usage {
     return {
       interfaces: interfaces.sort((a, b) => (a.interface < b.interface ? -1 : 1)),
       networks: networks.sort((a, b) => (a.network < b.network ? -1 : 1)),
+      flowTables: [...this.#flowTables].flatMap(([node, table]) =>
+        cache.get('node', node) ? { node, ...table } : [],
+      ),
     };
   }
 

@@ -139,6 +139,7 @@ describe('API: the way outside', () => {
       usage: {
         interfaces: [{ interface: nic, network: network.uuid, sent: traffic(5), received: traffic(7) }],
         outside: [{ interface: nic, network: network.uuid, sent: traffic(2), received: traffic(3) }],
+        flowTable: { used: 8, capacity: 64 },
       },
     });
     const rows = async () =>
@@ -166,6 +167,8 @@ describe('API: the way outside', () => {
     ]);
     const text = (await call(real, 'GET', '/metrics')).text;
     assert.match(text, /\n# TYPE fistpath_interface_outside_bytes_total counter\n/);
+    assert.match(text, /\nfistpath_node_flows\{node="sf-1"\} 8\n/);
+    assert.match(text, /\nfistpath_node_flows_capacity\{node="sf-1"\} 64\n/);
     assert.equal(text.match(/# TYPE fistpath_interface_bytes_total/g)?.length, 1);
   });
 

@@ -180,12 +180,13 @@ describe('controller: services of the network node', () => {
       say(other, nic, 5, 7);
       say(other, instance.interfaces[1]!, 2);
       const outside = { network: net.uuid, interface: nic, sent: traffic(3), received: traffic(4) };
-      router.send({ usage: { outside: [outside] } });
+      router.send({ usage: { outside: [outside], flowTable: { used: 8, capacity: 64 } } });
       await eventually('counted', async () => {
         const { interfaces } = await scene.operations.usage();
         return interfaces.length === 2 && interfaces.some(({ sentOutside }) => sentOutside.packets === 3);
       });
-      const { interfaces, networks } = await scene.operations.usage();
+      const { interfaces, networks, flowTables } = await scene.operations.usage();
+      assert.deepEqual(flowTables, [{ node: 'sf-1', used: 8, capacity: 64 }]);
       assert.deepEqual(
         interfaces.find((each) => each.interface === nic),
         {

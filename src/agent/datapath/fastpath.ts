@@ -138,6 +138,10 @@ export class FastPath {
     return this.#nat.refusal;
   }
 
+  get flowTable(): Nat['flowTable'] {
+    return this.#nat.flowTable;
+  }
+
   get problems(): string[] {
     const { problem } = this.#underlay ?? {};
     return [...(problem === undefined ? [] : [problem]), ...this.#nat.problems];

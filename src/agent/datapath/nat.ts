@@ -41,7 +41,7 @@ export class Nat {
   readonly #gateways: MirroredMap;
   readonly #routers: MirroredMap;
   readonly #flows: Flows;
-  #crowded = false;
+  #flowCount = 0;
   /** `final`: asking again would not help. */
   #state: 'ready' | { refusal: string; final?: boolean } | undefined;
   #underlay = 0;
@@ -77,7 +77,9 @@ export class Nat {
   get problems(): string[] {
     const { maxEntries } = this.#flows.map.info;
     const crowded = `map flows is nearly full (of ${maxEntries} entries), what finds no room is the kernel's: raise map_sizes.flows in the daemon's configuration`;
-    return [this.#problem, this.#crowded ? crowded : undefined].filter((text) => text !== undefined);
+    return [this.#problem, this.#flowCount > CROWDED * maxEntries ? crowded : undefined].filter(
+      (text) => text !== undefined,
+    );
   }
 
   /**
@@ -141,7 +143,13 @@ export class Nat {
     this.writes += this.#gateways.replace(NODE, new Map([...this.#bridges.values()].map(nodeGateway)));
     if (!this.#config.networkNode) return;
     const { left } = this.#flows.sweep();
-    this.#crowded = left > CROWDED * this.#flows.map.info.maxEntries;
+    this.#flowCount = left;
+  }
+
+  /** How full the table of flows was at the last sweep; undefined: nothing is translated here. */
+  get flowTable(): { used: number; capacity: number } | undefined {
+    if (this.#state !== 'ready') return undefined;
+    return { used: this.#flowCount, capacity: this.#flows.map.info.maxEntries };
   }
 
   close(): void {

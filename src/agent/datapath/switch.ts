@@ -108,6 +108,11 @@ export class DatapathSwitch {
     await this.#fastPath?.refreshNexthops();
   }
 
+  /** How full the table of flows is; undefined: NAT is the kernel's alone, or another node's. */
+  get flowTable(): FastPath['flowTable'] {
+    return this.#fastPath?.flowTable;
+  }
+
   close(): void {
     this.#fastPath?.close();
     this.#fastPath = undefined;
