@@ -169,6 +169,8 @@ describe('FastPath of a network node', () => {
   it('is adopted under traffic: no packet is lost, and no generation comes again', async () => {
     await applyAll(placed());
     const [before, links] = [generation()!, LEARN.map(linkInfo)];
+    const counted = () => readOutsideUsage(PINS).get(VNI)!.get('10.0.0.2')!.sent.packets;
+    const countedBefore = counted();
     const [returned] = await Promise.all([
       talk(2000, 0.001),
       (async () => {
@@ -179,6 +181,7 @@ describe('FastPath of a network node', () => {
     ]);
     assert.equal(returned, 2000);
     assert.ok(generation()! > before);
+    assert.ok(counted() > countedBefore + 1000, 'counters go on');
     for (const [i, name] of LEARN.entries()) {
       assert.equal(linkInfo(name).id, links[i]!.id, 'the link stays');
       assert.notEqual(linkInfo(name).programId, links[i]!.programId, 'and runs the new program');
