@@ -3,10 +3,16 @@ import { isIPv4 } from 'node:net';
 import { type Static, Type } from 'typebox';
 import { Value } from 'typebox/value';
 import { DEFAULTS } from './defaults.ts';
+import { isHostName } from './records/hostname.ts';
+import { parsePool } from './records/netblock.ts';
 
 export const DEFAULT_CONFIG_FILE = DEFAULTS.config;
 
 const Capacity = Type.Integer({ minimum: 1, maximum: 1 << 24 });
+
+const HostAndPort = (fallback: string) => Type.String({ default: fallback, pattern: '^.+:[0-9]{1,5}$' });
+/** A device's name as the kernel allows it, or nearly. */
+const Device = Type.String({ pattern: '^[^\\s/:]{1,15}$' });
 
 /** Entries each map can hold. Chosen at the first load; a later change needs the maps recreated. */
 const MapSizes = Type.Object(
@@ -34,7 +40,7 @@ const Config = Type.Object(
     hypervisor: Type.Boolean({ default: true }),
     state_directory: Type.String({ default: DEFAULTS.state_directory }),
     bpf_directory: Type.String({ default: DEFAULTS.bpf_directory }),
-    underlay: Type.Object({ device: Type.String(), address: Type.String() }, { additionalProperties: false }),
+    underlay: Type.Object({ device: Device, address: Type.String() }, { additionalProperties: false }),
     vxlan_port: Type.Integer({ minimum: 1, maximum: 65535, default: 4789 }),
     /** A ceiling: "kernel" keeps this node on the kernel path whatever the controller asks for. */
     datapath: Type.Union([Type.Literal('ebpf'), Type.Literal('kernel')], { default: 'ebpf' }),
@@ -42,7 +48,7 @@ const Config = Type.Object(
     uplink: Type.Optional(
       Type.Object(
         {
-          device: Type.String(),
+          device: Device,
           bridge: Type.String({ default: 'br-egress', pattern: '^[A-Za-z0-9][A-Za-z0-9_.-]{0,14}$' }),
         },
         { additionalProperties: false },
@@ -54,9 +60,9 @@ const Config = Type.Object(
     controllers: Type.Array(Type.String({ pattern: '^[^:]+:[0-9]+$' }), { minItems: 1 }),
     listen: Type.Object(
       {
-        rest: Type.String({ default: `127.0.0.1:${DEFAULTS.port}` }),
+        rest: HostAndPort(`127.0.0.1:${DEFAULTS.port}`),
         unix: Type.String({ default: DEFAULTS.unix }),
-        agents: Type.String({ default: '127.0.0.1:13001' }),
+        agents: HostAndPort('127.0.0.1:13001'),
       },
       { additionalProperties: false, default: {} },
     ),
@@ -107,17 +113,29 @@ export function parseConfig(text: string, file: string): Config {
     throw new Error(`configuration ${file}: ${first.instancePath || 'it'} ${what}`);
   }
   const config = value as Config;
-  if (!isIPv4(config.underlay.address)) {
-    throw new Error(
-      `configuration ${file}: /underlay/address is no IPv4 address: ${config.underlay.address}`,
-    );
-  }
-  if (config.roles.includes('controller') && config.bootstrap_key_file === undefined) {
-    throw new Error(
-      `configuration ${file}: a controller needs bootstrap_key_file, a file with the first key of namespace "system"`,
-    );
-  }
+  const problem = problemOf(config);
+  if (problem !== undefined) throw new Error(`configuration ${file}: ${problem}`);
   return config;
+}
+
+/** What no single field's form shows. */
+function problemOf(config: Config): string | undefined {
+  const { underlay, uplink, floating_pool: pool, dns_domain: domain, dns_servers: servers } = config;
+  if (!isIPv4(underlay.address)) return `/underlay/address is no IPv4 address: ${underlay.address}`;
+  if (uplink?.bridge === uplink?.device && uplink) {
+    return `/uplink/bridge is ${uplink.bridge}, as /uplink/device: name the NIC in device, and in bridge the bridge that it is, or is to be, a port of`;
+  }
+  const stranger = servers.find((server) => !isIPv4(server));
+  if (stranger !== undefined) return `/dns_servers has ${JSON.stringify(stranger)}, which is no IPv4 address`;
+  if (!isHostName(domain)) return `/dns_domain ${JSON.stringify(domain)} is no domain name`;
+  if (config.roles.includes('controller') && config.bootstrap_key_file === undefined)
+    return 'a controller needs bootstrap_key_file, a file with the first key of namespace "system"';
+  try {
+    if (pool !== null) parsePool(pool);
+  } catch (error) {
+    return `/floating_pool: ${(error as Error).message}`;
+  }
+  return undefined;
 }
 
 /** Splits "host:port". */

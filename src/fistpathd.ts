@@ -60,10 +60,22 @@ async function main(): Promise<number | undefined> {
   }
   const config = readConfig(values.config);
   if (values.check) {
+    if (config.roles.includes('controller')) bootstrapKey(config);
     process.stdout.write(`${values.config} is right\n`);
     return 0;
   }
   return serve(config);
+}
+
+function bootstrapKey({ bootstrap_key_file: file = '' }: Config): string {
+  let key: string;
+  try {
+    key = readFileSync(file, 'utf8').trim();
+  } catch (error) {
+    throw new Error(`bootstrap_key_file can't be read: ${(error as Error).message}`);
+  }
+  if (key === '') throw new Error(`bootstrap_key_file ${file} is empty: put a key of your choice into it`);
+  return key;
 }
 
 async function serve(config: Config): Promise<undefined> {
@@ -104,13 +116,11 @@ async function serve(config: Config): Promise<undefined> {
 
   async function startController(config: Config): Promise<Stoppable> {
     const store = await openEmbeddedStore(join(config.state_directory, 'store'));
-    const bootstrapKey = readFileSync(config.bootstrap_key_file!, 'utf8').trim();
-    if (bootstrapKey === '') throw new Error(`bootstrap_key_file ${config.bootstrap_key_file} is empty`);
     const controller = await openController({
       store,
       floatingPool: config.floating_pool,
       dnsDomain: config.dns_domain,
-      bootstrapKey,
+      bootstrapKey: bootstrapKey(config),
       nodeName: config.node,
       log: log.child({ part: 'controller' }),
     });

@@ -11,7 +11,7 @@ const SOURCE = fileURLToPath(new URL('../src', import.meta.url));
  */
 const MAY_IMPORT: Record<string, string[]> = {
   'fistpathd.ts': ['agent', 'api', 'controller', 'store', 'config.ts'],
-  'config.ts': ['defaults.ts'],
+  'config.ts': ['defaults.ts', 'records'],
   'defaults.ts': [],
   cli: ['api', 'records', 'agent', 'config.ts', 'defaults.ts', '#addon'],
   api: ['controller', 'records'],
