@@ -42,8 +42,9 @@ const sent: string[] = [];
 const expected: string[] = [];
 for (let seed = firstSeed; sent.length < frames; seed++) {
   const { frame, context } = packetOf(seed, 'underlay_tc', maps);
-  const { reason, output } = decide('underlay_tc', frame, context, maps);
-  if (reason !== 'TO_PORT' || hasUdpChecksum(frame)) continue;
+  const { reason, output, flows } = decide('underlay_tc', frame, context, maps);
+  // What a flow translates is not what comes out of a VXLAN device.
+  if (reason !== 'TO_PORT' || flows.length > 0 || hasUdpChecksum(frame)) continue;
   const vni = (frame[46]! << 16) | (frame[47]! << 8) | frame[48]!;
   sent.push(`far ${toHex(frame)}`);
   expected.push(`vx${vni} ${toHex(output)}`);
