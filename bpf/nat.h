@@ -151,6 +151,7 @@ static __always_inline enum reason find_port(const struct packet *packet, const 
 		return REASON_FLOW_UNREACHABLE;
 	if (reason == REASON_TOO_BIG)
 		return REASON_FLOW_TOO_BIG;
+	way->egress_ifindex = way->nexthop->ifindex;
 	if (xdp && !(way->router->flags & ROUTER_UNDERLAY_XDP && is_one_buffer(packet)))
 		return REASON_FLOW_UNREACHABLE;
 	return reason;
@@ -169,12 +170,12 @@ static __always_inline enum reason find_way(const struct packet *packet, const s
 }
 
 /*
- * Decides about a packet that is addressed to the router of network `vni`; `from` is the network that it
- * comes from, 0 when it comes from outside. REASON_TO_PORT, REASON_TO_TUNNEL or REASON_TO_UPLINK: `way` is
+ * Decides about a packet that is addressed to the router of network `trail->vni`; `from` is the network that
+ * it comes from, 0 when it comes from outside. REASON_TO_PORT, REASON_TO_TUNNEL or REASON_TO_UPLINK: `way` is
  * complete, and its flows and receiver are those of `trail`.
  */
 static __always_inline enum reason translate(const struct packet *packet, const struct frame *frame,
-                                             __u32 from, __u32 vni, struct trail *trail, struct way *way)
+                                             __u32 from, struct trail *trail, struct way *way)
 {
 	struct flow_key key = {.vni = from};
 	struct tuple original;
@@ -187,7 +188,7 @@ static __always_inline enum reason translate(const struct packet *packet, const 
 	original = key.tuple;
 	/* Good to some milliseconds, for intervals of seconds, at a tenth of the exact clock's price. */
 	way->now = bpf_ktime_get_coarse_ns();
-	reason = pass_router(&key, vni, way, &way->elements[0]);
+	reason = pass_router(&key, trail->vni, way, &way->elements[0]);
 	if (reason != UNDECIDED)
 		return reason;
 	first = way->router;

@@ -22,6 +22,12 @@
 /* No reason found yet: the next check decides. */
 #define UNDECIDED REASON_MAX
 
+/*
+ * A decision that is still open after everything that plain forwarding checks: the packet is for a router
+ * (nat.h). Seldom enough to keep that code, and the registers it needs, out of every other packet's way.
+ */
+#define is_for_router(reason) __builtin_expect((reason) == UNDECIDED, 0)
+
 enum hook { HOOK_TC, HOOK_XDP };
 
 struct packet {

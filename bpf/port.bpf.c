@@ -11,7 +11,7 @@
 #include "guard.h"
 
 static __always_inline enum reason decide(const struct packet *packet, struct frame *frame,
-                                          struct trail *trail, struct way *way)
+                                          struct trail *trail, const struct nexthop **nexthop)
 {
 	__u32 ifindex = packet->ifindex;
 	const struct port *sender = bpf_map_lookup_elem(&ports, &ifindex);
@@ -52,12 +52,9 @@ static __always_inline enum reason decide(const struct packet *packet, struct fr
 		return REASON_SAME_PORT;
 	if (!fits(packet, frame, receiver->mtu))
 		return REASON_TOO_BIG;
-	way->vni = sender->vni;
 	if (!receiver->ifindex)
-		return find_tunnel(packet, frame, receiver, &way->nexthop);
-	if (receiver->flags & FDB_ROUTER)
-		return translate(packet, frame, sender->vni, sender->vni, trail, way);
-	return REASON_TO_PORT;
+		return find_tunnel(packet, frame, receiver, nexthop);
+	return receiver->flags & FDB_ROUTER ? UNDECIDED : REASON_TO_PORT;
 }
 
 SEC("tc")
@@ -66,15 +63,19 @@ int port(struct __sk_buff *skb)
 	struct packet packet = tc_packet(skb);
 	struct frame frame = {};
 	struct trail trail = {};
-	struct way way = {};
-	enum reason reason = decide(&packet, &frame, &trail, &way);
+	const struct nexthop *nexthop = NULL;
+	__u32 egress_ifindex = 0;
+	enum reason reason = decide(&packet, &frame, &trail, &nexthop);
 
-	if (reason == REASON_REFRESH)
-		take_turn(&way);
-	reason = change_tc(skb, &frame, reason, &trail, &way);
+	if (is_for_router(reason))
+		return route_tc(PROGRAM_PORT, skb, &packet, &frame, &trail, trail.vni);
+	if (reason == REASON_TO_TUNNEL) {
+		egress_ifindex = nexthop->ifindex;
+		reason = encapsulate_tc(skb, &frame, trail.vni, trail.receiver->remote, nexthop);
+	}
 
 	count(PROGRAM_PORT, reason, &packet, &frame, &trail);
-	return leave_tc(skb, &frame, reason, &trail, &way);
+	return leave_tc(skb, &frame, reason, &trail, egress_ifindex);
 }
 
 char LICENSE[] SEC("license") = "GPL";

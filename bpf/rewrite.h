@@ -30,7 +30,7 @@ struct way {
 	const struct fdb_entry *receiver;
 	const struct nexthop *nexthop; /* when the receiver is on another node */
 	__u32 vni; /* network that it enters */
-	__u32 egress_ifindex; /* when it goes outside */
+	__u32 egress_ifindex; /* when it leaves this node */
 	__u8 hops; /* routers that it passes */
 	bool due; /* one of its flows is to be seen by conntrack */
 	struct rewrite rewrite;

@@ -6,7 +6,7 @@
 #include "forward.h"
 
 static __always_inline enum reason decide(const struct packet *packet, struct frame *frame,
-                                          struct trail *trail, struct way *way)
+                                          struct trail *trail)
 {
 	__u32 ifindex = packet->ifindex;
 	const struct tunnel *tunnel = bpf_map_lookup_elem(&tunnels, &ifindex);
@@ -29,9 +29,7 @@ static __always_inline enum reason decide(const struct packet *packet, struct fr
 		return REASON_NOT_LOCAL;
 	if (!fits(packet, frame, receiver->mtu))
 		return REASON_TOO_BIG;
-	if (receiver->flags & FDB_ROUTER)
-		return translate(packet, frame, tunnel->vni, tunnel->vni, trail, way);
-	return REASON_TO_PORT;
+	return receiver->flags & FDB_ROUTER ? UNDECIDED : REASON_TO_PORT;
 }
 
 SEC("tc")
@@ -40,15 +38,13 @@ int tunnel(struct __sk_buff *skb)
 	struct packet packet = tc_packet(skb);
 	struct frame frame = {};
 	struct trail trail = {};
-	struct way way = {};
-	enum reason reason = decide(&packet, &frame, &trail, &way);
+	enum reason reason = decide(&packet, &frame, &trail);
 
-	if (reason == REASON_REFRESH)
-		take_turn(&way);
-	reason = change_tc(skb, &frame, reason, &trail, &way);
+	if (is_for_router(reason))
+		return route_tc(PROGRAM_TUNNEL, skb, &packet, &frame, &trail, trail.vni);
 
 	count(PROGRAM_TUNNEL, reason, &packet, &frame, &trail);
-	return leave_tc(skb, &frame, reason, &trail, &way);
+	return leave_tc(skb, &frame, reason, &trail, 0);
 }
 
 char LICENSE[] SEC("license") = "GPL";

@@ -15,7 +15,7 @@
 #include "guard.h"
 
 static __always_inline enum reason decide(const struct packet *packet, struct frame *frame,
-                                          struct trail *trail, struct way *way)
+                                          struct trail *trail)
 {
 	struct tunnel_source source = {};
 	const struct fdb_entry *receiver;
@@ -50,13 +50,9 @@ static __always_inline enum reason decide(const struct packet *packet, struct fr
 		return REASON_NOT_LOCAL;
 	if (!fits(packet, frame, receiver->mtu))
 		return REASON_TOO_BIG;
-	reason = receiver->flags & FDB_ROUTER ? translate(packet, frame, source.vni, source.vni, trail, way)
-	                                      : REASON_TO_PORT;
-	/* To `receiver` as it is; what a flow takes elsewhere was judged with it. */
-	if (packet->hook == HOOK_XDP && !trail->flows[0] && verdict_of(reason) != VERDICT_KERNEL &&
-	    !takes_from_xdp(packet, receiver))
-		return REASON_NO_XDP;
-	return reason;
+	if (receiver->flags & FDB_ROUTER)
+		return UNDECIDED;
+	return packet->hook == HOOK_XDP && !takes_from_xdp(packet, receiver) ? REASON_NO_XDP : REASON_TO_PORT;
 }
 
 /* Takes the frame out of its tunnel, unless it goes on in one, and translates it, as decided. */
@@ -76,7 +72,7 @@ static __always_inline enum reason unwrap_tc(struct __sk_buff *skb, const struct
 	default:
 		break;
 	}
-	if (trail->flows[0] && is_forwarded(reason))
+	if (is_forwarded(reason))
 		reason =
 		        rewrite_tc(skb, reason == REASON_TO_TUNNEL ? INNER_OFFSET : 0, reason, &way->rewrite);
 	return reason;
@@ -99,10 +95,42 @@ static __always_inline enum reason unwrap_xdp(struct xdp_md *xdp, const struct f
 	default:
 		break;
 	}
-	if (trail->flows[0] && is_forwarded(reason))
+	if (is_forwarded(reason))
 		reason = rewrite_xdp(xdp, reason == REASON_TO_TUNNEL ? INNER_OFFSET : 0, reason,
 		                     &way->rewrite);
 	return reason;
+}
+
+/* What is for a router: all that is left to do. */
+static __always_inline int route_inner_tc(struct __sk_buff *skb, const struct packet *packet,
+                                          const struct frame *frame, struct trail *trail)
+{
+	struct way way = {};
+	enum reason reason = translate(packet, frame, trail->vni, trail, &way);
+
+	reason = unwrap_tc(skb, frame, reason, trail, &way);
+	if (reason == REASON_REFRESH)
+		take_turn(&way);
+
+	count(PROGRAM_UNDERLAY, reason, packet, frame, trail);
+	return leave_tc(skb, frame, reason, trail, way.egress_ifindex);
+}
+
+static __always_inline int route_inner_xdp(struct xdp_md *xdp, const struct packet *packet,
+                                           const struct frame *frame, struct trail *trail)
+{
+	struct way way = {};
+	enum reason reason = translate(packet, frame, trail->vni, trail, &way);
+
+	/* To the router as it is. What a flow takes elsewhere was judged with it. */
+	if (verdict_of(reason) == VERDICT_ROUTER && !takes_from_xdp(packet, trail->receiver))
+		reason = REASON_NO_XDP;
+	reason = unwrap_xdp(xdp, frame, reason, trail, &way);
+	if (reason == REASON_REFRESH)
+		take_turn(&way);
+
+	count(PROGRAM_UNDERLAY, reason, packet, frame, trail);
+	return leave_xdp(reason, trail, way.egress_ifindex);
 }
 
 SEC("tc")
@@ -111,15 +139,15 @@ int underlay_tc(struct __sk_buff *skb)
 	struct packet packet = tc_packet(skb);
 	struct frame frame = {};
 	struct trail trail = {};
-	struct way way = {};
-	enum reason reason = decide(&packet, &frame, &trail, &way);
+	enum reason reason = decide(&packet, &frame, &trail);
 
-	reason = unwrap_tc(skb, &frame, reason, &trail, &way);
-	if (reason == REASON_REFRESH)
-		take_turn(&way);
+	if (is_for_router(reason))
+		return route_inner_tc(skb, &packet, &frame, &trail);
+	if (reason == REASON_TO_PORT)
+		reason = decapsulate_tc(skb, &frame, reason);
 
 	count(PROGRAM_UNDERLAY, reason, &packet, &frame, &trail);
-	return leave_tc(skb, &frame, reason, &trail, &way);
+	return leave_tc(skb, &frame, reason, &trail, 0);
 }
 
 /* "frags": on a veth of MTU 9000 nothing else attaches, and a NIC hands jumbo frames over in several buffers.
@@ -130,15 +158,15 @@ int underlay_xdp(struct xdp_md *xdp)
 	struct packet packet = xdp_packet(xdp);
 	struct frame frame = {};
 	struct trail trail = {};
-	struct way way = {};
-	enum reason reason = decide(&packet, &frame, &trail, &way);
+	enum reason reason = decide(&packet, &frame, &trail);
 
-	reason = unwrap_xdp(xdp, &frame, reason, &trail, &way);
-	if (reason == REASON_REFRESH)
-		take_turn(&way);
+	if (is_for_router(reason))
+		return route_inner_xdp(xdp, &packet, &frame, &trail);
+	if (reason == REASON_TO_PORT)
+		reason = decapsulate_xdp(xdp, reason);
 
 	count(PROGRAM_UNDERLAY, reason, &packet, &frame, &trail);
-	return leave_xdp(reason, &trail, &way);
+	return leave_xdp(reason, &trail, 0);
 }
 
 char LICENSE[] SEC("license") = "GPL";

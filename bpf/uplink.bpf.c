@@ -11,7 +11,7 @@
 #include "forward.h"
 
 static __always_inline enum reason decide(const struct packet *packet, struct frame *frame,
-                                          struct trail *trail, struct way *way)
+                                          struct trail *trail)
 {
 	const struct gateway *gateway;
 	enum reason reason;
@@ -31,7 +31,7 @@ static __always_inline enum reason decide(const struct packet *packet, struct fr
 		return reason;
 	if (packet->hook == HOOK_XDP && frame->protocol == IPPROTO_TCP)
 		return REASON_TCP;
-	return translate(packet, frame, 0, gateway->vni, trail, way);
+	return UNDECIDED;
 }
 
 SEC("tc")
@@ -40,36 +40,46 @@ int uplink_tc(struct __sk_buff *skb)
 	struct packet packet = tc_packet(skb);
 	struct frame frame = {};
 	struct trail trail = {};
-	struct way way = {};
-	enum reason reason = decide(&packet, &frame, &trail, &way);
+	enum reason reason = decide(&packet, &frame, &trail);
 
-	if (reason == REASON_REFRESH)
-		take_turn(&way);
-	reason = change_tc(skb, &frame, reason, &trail, &way);
+	if (is_for_router(reason))
+		return route_tc(PROGRAM_UPLINK, skb, &packet, &frame, &trail, 0);
 
 	count(PROGRAM_UPLINK, reason, &packet, &frame, &trail);
-	return leave_tc(skb, &frame, reason, &trail, &way);
+	return TC_ACT_UNSPEC;
 }
 
 /* No turn is taken here: TC takes it. */
+static __always_inline int route_xdp(struct xdp_md *xdp, const struct packet *packet,
+                                     const struct frame *frame, struct trail *trail)
+{
+	struct way way = {};
+	enum reason reason = translate(packet, frame, 0, trail, &way);
+
+	if (reason == REASON_TO_TUNNEL)
+		reason = encapsulate_xdp(xdp, TUNNEL_OVERHEAD, frame, way.vni, trail->receiver->remote,
+		                         way.nexthop, flow_hash(&way.rewrite));
+	if (is_forwarded(reason))
+		reason = rewrite_xdp(xdp, reason == REASON_TO_TUNNEL ? TUNNEL_OVERHEAD : 0, reason,
+		                     &way.rewrite);
+
+	count(PROGRAM_UPLINK, reason, packet, frame, trail);
+	return leave_xdp(reason, trail, way.egress_ifindex);
+}
+
 SEC("xdp.frags")
 int uplink_xdp(struct xdp_md *xdp)
 {
 	struct packet packet = xdp_packet(xdp);
 	struct frame frame = {};
 	struct trail trail = {};
-	struct way way = {};
-	enum reason reason = decide(&packet, &frame, &trail, &way);
+	enum reason reason = decide(&packet, &frame, &trail);
 
-	if (reason == REASON_TO_TUNNEL)
-		reason = encapsulate_xdp(xdp, TUNNEL_OVERHEAD, &frame, way.vni, trail.receiver->remote,
-		                         way.nexthop, flow_hash(&way.rewrite));
-	if (is_forwarded(reason))
-		reason = rewrite_xdp(xdp, reason == REASON_TO_TUNNEL ? TUNNEL_OVERHEAD : 0, reason,
-		                     &way.rewrite);
+	if (is_for_router(reason))
+		return route_xdp(xdp, &packet, &frame, &trail);
 
 	count(PROGRAM_UPLINK, reason, &packet, &frame, &trail);
-	return leave_xdp(reason, &trail, &way);
+	return XDP_PASS;
 }
 
 char LICENSE[] SEC("license") = "GPL";
