@@ -19,6 +19,9 @@ const QUIET = 'table ip quiet { chain early { type filter hook prerouting priori
 /** Routers and servers may say these only so often per second. */
 const ERRORS = [3, 11, 12];
 
+/** Parts of no datagram: the router waits for the others, and for those of the next round. */
+const LONELY = /fragment (2000|2001|4)$/;
+
 /** Frames with what NAT must keep right, beside the matrix. */
 function translated(ends: Ends): Case[] {
   const cases: Case[] = [];
@@ -42,24 +45,36 @@ function translated(ends: Ends): Case[] {
     datagram[6]! ^= 0x10;
     return datagram;
   });
+  const whole = checkedUdp(ends, 40000, PORT, Buffer.from(`${MAGIC}in two fragments#${'.'.repeat(60)}`));
+  for (const [fragment, part] of [
+    [0x2000, whole.subarray(0, 48)],
+    [6, whole.subarray(48)],
+  ] as const) {
+    const packet = ipv4(ends.source, ends.destination, 17, part, { id: 99, fragment });
+    const frame = ethernet(ends.destinationMac, ends.sourceMac, 0x0800, packet);
+    cases.push({ name: 'in two fragments', frame });
+  }
   add('reply that nobody asked for', 1, (mark) => icmpEcho(0, 78, mark));
   return cases;
 }
 
-/** A frame as text, without its IPv4 identification; and whether its checksums are right. */
-function told({ bytes }: CapturedFrame): string {
-  const copy = Buffer.from(bytes);
+/** A frame as text, without its IPv4 identification and what is behind the packet; and whether its checksums are right. */
+function told({ bytes, partial }: CapturedFrame): string {
+  let copy = Buffer.from(bytes);
   let sums = '';
   if (bytes.readUInt16BE(12) === 0x0800 && bytes.length >= 14 + 20) {
     const length = (bytes[14]! & 15) * 4;
     const packet = bytes.subarray(14, 14 + bytes.readUInt16BE(16));
     sums = checksum(packet.subarray(0, length)) === 0 ? 'right' : 'wrong';
     const segment = packet.subarray(length);
-    if (packet[9] === 17 && segment.length >= 8 && segment.readUInt16BE(6) !== 0) {
+    const isWhole = (packet.readUInt16BE(6) & 0x3fff) === 0;
+    if (partial) sums += ' unfinished';
+    else if (packet[9] === 17 && isWhole && segment.length >= 8 && segment.readUInt16BE(6) !== 0) {
       const address = (at: number) => [...packet.subarray(at, at + 4)].join('.');
       const pseudo = pseudoHeader(address(12), address(16), 17, segment.length);
       sums += checksum(Buffer.concat([pseudo, segment])) === 0 ? ' right' : ' wrong';
     }
+    copy = Buffer.from(bytes.subarray(0, 14 + packet.length));
     copy.fill(0, 18, 20);
     copy.fill(0, 24, 26);
   }
@@ -115,7 +130,8 @@ for (const variant of VARIANTS) {
           source: guest.address.ipv4,
           destination: SERVER_ADDRESS,
         };
-        const cases = [...matrix(name, ends, network.mtu), ...translated(ends)];
+        const own = matrix(name, ends, network.mtu).filter((each) => !LONELY.test(each.name));
+        const cases = [...own, ...translated(ends)];
         const delivered = new Map<Mode, string[]>();
         for (const mode of ['kernel', 'ebpf'] as const) {
           await cluster.setMode(mode);
@@ -134,13 +150,21 @@ for (const variant of VARIANTS) {
         }
         const [byKernel, byFastPath] = [delivered.get('kernel')!, delivered.get('ebpf')!];
         const short = (lines: string[]) => lines.map((line) => line.slice(0, line.indexOf('): ') + 1));
-        assert.deepEqual(short(byFastPath), short(byKernel));
-        assert.deepEqual(byFastPath, byKernel);
+        const missing = short(byKernel.filter((line) => !byFastPath.includes(line)));
+        const added = short(byFastPath.filter((line) => !byKernel.includes(line)));
+        // conntrack sums every packet that it sees and drops a wrong one; the fast path leaves a wrong sum wrong, and the
+        // receiver drops it.
+        assert.deepEqual(
+          { missing, added },
+          { missing: [], added: ['outside: wrong checksum (right wrong)'] },
+        );
+        assert.equal(byFastPath.length, byKernel.length + 1);
         const names = new Set(short(byKernel));
         for (const expected of [
           `outside: ${name} udp 64 (right)`,
-          `guest: ${name} udp 64 (right right)`,
+          `guest: ${name} udp 64 (right ${variant.uplinkHook === 'xdp' ? 'right' : 'unfinished'})`,
           'outside: checked ttl 64 (right right)',
+          'outside: in two fragments (right)',
           'guest: echo ttl 64 (right)',
         ]) {
           assert.ok(names.has(expected), `${expected} is not among\n${[...names].join('\n')}`);
