@@ -1,7 +1,7 @@
 /**
  * The agent: makes this node equal to the desired state that a controller sends, kernel path first, then DHCP and
- * DNS, the fast path last, and says how far it is. One change runs at a time; what arrives meanwhile is joined into
- * the next.
+ * DNS beside the fast path (what the kernel has forgotten must not wait for a slow dnsmasq), and says how far it is.
+ * One change runs at a time; what arrives meanwhile is joined into the next.
  */
 import type { Logger } from 'pino';
 import { fistpath } from '#proto';
@@ -228,8 +228,13 @@ export class Agent {
     const wanted: Networks = new Map(this.#networks);
     const asked = new Map(this.#asked);
     const { networks, problems, commands, processes } = await this.#kernel.apply(wanted, scope);
-    const services = await this.#dnsmasq.apply(wanted, networks, scope);
-    const { writes, retry } = await this.#datapath.apply(wanted, networks, scope === undefined);
+    const rest = [
+      this.#dnsmasq.apply(wanted, networks, scope),
+      this.#datapath.apply(wanted, networks, scope === undefined),
+    ] as const;
+    // Both come to their end, whatever happens to one: another pass must not begin beside it.
+    await Promise.allSettled(rest);
+    const [services, { writes, retry }] = await Promise.all(rest);
 
     // A network without DHCP is forwarded all the same: only now is its error the network's.
     for (const uuid of new Set([...networks.keys(), ...services.steps.keys(), ...services.errors.keys()])) {

@@ -258,6 +258,19 @@ describe('the agent of a network node', () => {
     assert.ok(!finished(controller.heard.slice(from)).includes('update dhcp'));
   });
 
+  it('serves what does not need the uplink while that is away', async () => {
+    ip('link set uplink0 name away');
+    const leases = [{ interface: INTERFACE, mac: MAC, ipv4: '10.0.0.9', name: 'renamed' }];
+    const heard = await controller.tell({ network: network({ leases }) });
+    assert.match(statusOf(NETWORK, heard)?.error ?? '', /uplink device uplink0 does not exist/);
+    assert.match(readFileSync(join(directory, 'dnsmasq', NETWORK, 'hosts'), 'utf8'), /,renamed\./);
+    assert.match(inside(INSTANCE, 'ping -q -c 2 -i 0.05 -W 1 10.0.0.1'), / 2 received/);
+    ip('link set away name uplink0');
+    const again = await controller.tell({ network: network() });
+    assert.equal(statusOf(NETWORK, again)?.progress, DONE);
+    assert.match(inside(INSTANCE, `ping -q -c 2 -i 0.05 -W 1 ${OUTSIDE}`), / 2 received/);
+  });
+
   it('takes it away with the network', async () => {
     const before = pid();
     const heard = await controller.tell({ removed: NETWORK });

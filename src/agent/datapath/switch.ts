@@ -131,7 +131,7 @@ export class DatapathSwitch {
     for (const [uuid, vni] of this.#vnis) {
       // What the kernel path is not sure of, the fast path can't be.
       if (!wanted.has(uuid)) fastPath.remove(vni);
-      else if (results.get(uuid)?.error !== undefined) fastPath.remove(vni, true);
+      else if (results.has(uuid) && !results.get(uuid)?.devices) fastPath.remove(vni, true);
     }
     if (everything) {
       const here = new Set(this.#vnis.values());

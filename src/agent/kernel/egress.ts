@@ -45,6 +45,9 @@ export function egressOf(wanted: Wanted, actual: Actual, { uplink, underlay }: L
   if (device.master !== null && !own(actual.links.get(device.master))) {
     return `uplink device ${uplink.device} is a port of ${device.master}: if that is a bridge towards the outside, name it in uplink.bridge of the configuration`;
   }
+  if (device.kind === 'bridge') {
+    return `uplink device ${uplink.device} is a bridge itself: name it in uplink.bridge of the configuration, and the NIC that is its port in uplink.device`;
+  }
   if (device.master === null && actual.uplinkAddresses.length > 0) {
     const what = uplink.device === underlay.device ? 'is the mesh device, too, and carries' : 'carries';
     return `uplink device ${uplink.device} ${what} ${actual.uplinkAddresses.join(' and ')}, which a port of a bridge can't use: make a bridge with it yourself, move its addresses there, and name the bridge in uplink.bridge of the configuration`;

@@ -78,7 +78,7 @@ export interface NetworkResult {
   /** What failed, why, and what to do; none: the network is as it should be. */
   error?: string;
   steps: Step[];
-  /** Not for networks that are gone or have an error. */
+  /** Not for networks that are gone or have an error, unless all that they lack is the way outside. */
   devices?: NetworkDevices;
 }
 
@@ -165,13 +165,16 @@ export class KernelFallback {
     for (const uuid of touched) {
       const result: NetworkResult = { uuid, steps: steps.get(uuid) ?? [] };
       const network = wanted.networks.get(uuid);
-      const devices = network && this.#devices(network, desired.get(uuid)!, links);
+      const shortcoming = planned.shortcomings.get(uuid);
+      const nat = network && shortcoming === undefined ? this.#natDevices(network, links) : null;
+      const devices = network && { ...this.#devices(network, desired.get(uuid)!, links), nat };
       const lost = [devices?.vxlanIfindex, ...(devices?.ports ?? []).map(({ ifindex }) => ifindex)].includes(
         0,
       );
       const error = planned.errors.get(uuid) ?? errors.get(uuid) ?? (lost ? VANISHED : undefined);
-      if (error !== undefined) result.error = error;
-      else if (devices) result.devices = devices;
+      if (error === undefined && devices) result.devices = devices;
+      const problem = error ?? shortcoming;
+      if (problem !== undefined) result.error = problem;
       networks.set(uuid, result);
     }
     const { problems, commands } = execution;
@@ -217,7 +220,7 @@ export class KernelFallback {
     network: WantedNetwork,
     record: fistpath.INodeNetwork,
     links: ReadonlyMap<string, ActualLink>,
-  ): NetworkDevices {
+  ): Omit<NetworkDevices, 'nat'> {
     const { uuid, vni, mtu, router } = network;
     const names = networkNames(vni);
     const index = (name: string) => links.get(name)?.ifindex ?? 0;
@@ -234,7 +237,7 @@ export class KernelFallback {
       const mac = record.router!.mac!;
       ports.push({ ...outer, mac, ipv4: router.address, router: true, peer: true, xdp: true });
     }
-    return { uuid, vni, mtu, vxlanIfindex: index(names.vxlan), ports, nat: this.#natDevices(network, links) };
+    return { uuid, vni, mtu, vxlanIfindex: index(names.vxlan), ports };
   }
 
   #natDevices(network: WantedNetwork, links: ReadonlyMap<string, ActualLink>): NatDevices | null {

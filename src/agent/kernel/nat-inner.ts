@@ -46,7 +46,7 @@ interface Inside {
 
 function insideOf(record: NatRecord, nat: WantedNat, { routerInner, physicalInner }: NetworkNames): Inside {
   const addresses = [
-    `${nat.gateway}/${nat.pool.prefix}`,
+    `${record.gateway}/${record.prefix}`,
     ...Object.keys(record.floats).map((each) => `${each}/32`),
   ];
   return {
@@ -134,10 +134,6 @@ export function natChange(
     const before = new Set([...old.flatMap((each) => [...each[kind].keys()]), ...more]);
     return [...before].filter((key) => !inside[kind].has(key));
   };
-  // Away with it first: a second address of a block goes with the first one, and the default route is made again.
-  const oldGateways = records
-    .filter(({ gateway }) => gateway !== nat.gateway)
-    .map(({ gateway }) => `${gateway}/${nat.pool.prefix}`);
   return {
     record,
     begun: {
@@ -147,9 +143,8 @@ export function natChange(
     nft: right ? updateNatLines(known!, record) : replaceNatLines(table, record),
     replaced: !right,
     gone: [
-      ...gone('addresses', [...seen, ...oldGateways]).map(
-        (each) => `addr del ${each} dev ${names.physicalInner}`,
-      ),
+      // Before the new ones come: a second address of a block goes with the first one.
+      ...gone('addresses', seen).map((each) => `addr del ${each} dev ${names.physicalInner}`),
       ...gone('routes').map((each) => `route del ${each.split(' ')[0]}/32 dev ${names.routerInner}`),
       ...gone('proxies', [...(view?.proxies ?? [])]).map(
         (each) => `neigh del proxy ${each} dev ${names.physicalInner}`,

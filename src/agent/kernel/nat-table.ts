@@ -17,6 +17,8 @@ export interface NatRecord {
   /** What changes the rules or the routes. */
   rules: string;
   gateway: string;
+  /** Length of the pool's mask, which is the gateway's. */
+  prefix: number;
   floats: Record<string, string>;
   routed: string[];
   /** Address → interface. */
@@ -95,6 +97,7 @@ export function natRecord(nat: WantedNat, rules: string): NatRecord {
   return {
     rules,
     gateway: nat.gateway,
+    prefix: nat.pool.prefix,
     floats: Object.fromEntries(nat.floats),
     routed: nat.routed,
     leases: Object.fromEntries(nat.leases),

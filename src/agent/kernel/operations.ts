@@ -84,6 +84,8 @@ export interface Stage {
 
 export interface Plan {
   stages: Stage[];
-  /** Network → why it can't be (fully) built. */
+  /** Network → why it can't be built; what it has stays. */
   errors: Map<string, string>;
+  /** Network → why it can't reach the outside; the rest of it is built. */
+  shortcomings: Map<string, string>;
 }

@@ -88,8 +88,13 @@ export function plan(wanted: Wanted, actual: Actual, scope: Scope, config: LinkC
   ];
   return {
     stages: stages.filter(({ operations }) => operations.length > 0),
-    errors: new Map([...shortcomings, ...errors].filter(([uuid]) => scope.has(uuid))),
+    errors: inScopeOnly(errors, scope),
+    shortcomings: inScopeOnly(shortcomings, scope),
   };
+}
+
+function inScopeOnly(errors: ReadonlyMap<string, string>, scope: Scope): Map<string, string> {
+  return new Map([...errors].filter(([uuid]) => scope.has(uuid)));
 }
 
 /** What stands in a network's place and is not ours: it is left alone, and named. */

@@ -253,6 +253,11 @@ describe('kernel fallback, NAT, convergence', () => {
       [['ip -6 addr add 2001:db8::1/64 dev uplink0 nodad'], {}, /carries 2001:db8::1\/64/],
       [['ip link add br9 type bridge', 'ip link set uplink0 master br9'], {}, /is a port of br9/],
       [['ip link add br-egress type veth peer name x9'], {}, /br-egress is no bridge: name another/],
+      [
+        ['ip link add br9 type bridge'],
+        { device: 'br9' },
+        /br9 is a bridge itself: name it in uplink\.bridge/,
+      ],
       [[], { device: 'mesh0' }, /uplink device mesh0 is the mesh device, too, and carries 10\.2\.1\.11\/24/],
     ];
     for (const [commands, change, expected] of cases) {
@@ -284,6 +289,17 @@ describe('kernel fallback, NAT, convergence', () => {
     await sf1.run('ip link set away name uplink0');
     await sf1.applied([wanted]);
     assert.deepEqual(await snapshot(sf1), complete);
+  });
+
+  it('follows a pool of another size', async () => {
+    const { router } = wanted;
+    const wide = { ...wanted, router: { ...router, nat: { ...router!.nat, pool: '10.10.0.0/16' } } };
+    await sf1.applied([wide]);
+    const changed = await snapshot(sf1);
+    await sf1.applied([]);
+    await sf1.applied([wide]);
+    assert.deepEqual(changed, await snapshot(sf1));
+    await becomesComplete('the first pool again');
   });
 
   it('follows the uplink’s MTU, and another uplink', async () => {

@@ -107,6 +107,7 @@ describe('kernel fallback, NAT, planner', () => {
   const record: fc.Arbitrary<NatRecord> = fc
     .record({
       gateway: fc.constantFrom('10.10.0.2', '10.10.0.3'),
+      prefix: fc.constant(24),
       // 1:1, as the door has checked.
       floats: fc.uniqueArray(fc.tuple(floating, address), {
         comparator: (a, b) => a[0] === b[0] || a[1] === b[1],
