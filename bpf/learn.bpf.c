@@ -159,7 +159,8 @@ static __always_inline enum reason decide(struct __sk_buff *skb, const struct pa
 	flow.generation = *(const volatile __u32 *)&router->generation;
 	barrier();
 
-	if (!skb->ingress_ifindex || !read_connection(skb, connection) ||
+	/* IPv6's tuples would read as IPv4's: their first four bytes, which a guest may choose. */
+	if (!frame->ipv4 || !skb->ingress_ifindex || !read_connection(skb, connection) ||
 	    connection->protocol != frame->protocol)
 		return REASON_NO_CONNECTION;
 	/* By the inside device it leaves as it came, or it came by the other one. */

@@ -205,6 +205,34 @@ await step('ICMP errors', () =>
   within('guest2', `traceroute -n -q 1 -m 3 -w 1 -U -p 5400 ${SERVER} >/dev/null || true`),
 );
 await step('the node itself', () => ping('guest2', '10.10.0.254'));
+await step('IPv6', () => {
+  sh(`
+    ip -n guest2 address add fd00:1::11/64 dev eth0 nodad
+    ip -n guest2 route add default via fd00:1::1
+    for device in veth-1-i phy-1-i; do ip -n router1 address add fe80::1/64 dev $device nodad; done
+    ip -n router1 address add fd00:1::1/64 dev veth-1-i nodad
+    ip -n router1 address add fd00:2::2/64 dev phy-1-i nodad
+    ip -n outside address add fd00:2::1/64 dev eth0 nodad
+    ip -n outside route add default via fd00:2::2
+    ip netns exec router1 sysctl -qw net.ipv6.conf.all.forwarding=1
+    ip netns exec router1 nft 'table ip6 six { chain forward { type filter hook forward priority 0; ct state new accept; }; }'
+    ip netns exec guest2 python3 - <<'END'
+import ctypes, socket
+def end(namespace):
+    with open("/run/netns/" + namespace) as file:
+        assert ctypes.CDLL(None).setns(file.fileno(), 0) == 0
+    made = socket.socket(socket.AF_INET6, socket.SOCK_DGRAM)
+    made.settimeout(5)
+    made.bind(("::", 5600))
+    return made
+far, near = end("outside"), end("guest2")
+for _ in range(3):
+    near.sendto(b"x", ("fd00:2::1", 5600))
+    _, sender = far.recvfrom(1)
+    far.sendto(b"y", sender)
+    near.recv(1)
+END`);
+});
 await step('FTP', async () => {
   await ask('tcp', 'ftp', 'guest2', '10.0.0.11', 5009, 'outside', SERVER, SERVER, 21);
   await ask('talk', 'ftp', 3);

@@ -108,11 +108,13 @@ describe('learn, with real routers', () => {
     ]);
   });
 
-  it("not learned: the router's own packets, the node's, connections with a helper", () => {
+  it("not learned: the router's own packets, the node's, IPv6, connections with a helper", () => {
     flowsAre('the router itself', []);
     assert.ok(counts('the router itself', 'NO_CONNECTION') >= 3);
     flowsAre('ICMP errors', []);
     flowsAre('FTP', []);
+    flowsAre('IPv6', []);
+    assert.ok(counts('IPv6', 'NO_CONNECTION') >= 6);
     assert.ok(counts('FTP', 'ALG') >= 3);
     const fromNode = report['the node itself']!.flows.filter((line) => line.includes('0a00000000bb'));
     assert.deepEqual(fromNode, []);
