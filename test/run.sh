@@ -33,7 +33,8 @@ fi
 
 # Processes, network, mounts, bpffs, named namespaces, /run and temporary files of its own: no test can touch the
 # machine's, and nothing is left when it ends, by a signal too (the kernel ends every process with the first one).
-# The inner shell stays as that first process: it takes care of what the tests leave orphaned.
+# The inner shell stays as that first process (a last command it would become itself): it takes care of what the
+# tests leave orphaned.
 # shellcheck disable=SC2016
 setpriv --pdeathsig KILL unshare --pid --fork --kill-child --mount-proc --net --mount --propagation private bash -c '
 	set -e
@@ -42,7 +43,7 @@ setpriv --pdeathsig KILL unshare --pid --fork --kill-child --mount-proc --net --
 	mount -t tmpfs tmpfs /run
 	mkdir /run/netns /run/tmp
 	export TMPDIR=/run/tmp FISTPATH_TEST_NAMESPACE=1
-	mocha --config test/mocharc.json --recursive --extension .test.ts "$@"' mocha "$@" &
+	mocha --config test/mocharc.json --recursive --extension .test.ts "$@" || exit' mocha "$@" &
 tests=$!
 # unshare itself takes no signal but this one while it waits.
 trap 'kill -KILL "$tests"; echo "npm test: ended by a signal" >&2; exit 130' INT TERM HUP
