@@ -1,22 +1,17 @@
-import { Cluster, type Mode, type Network } from '../lab/cluster.ts';
-import { compileTool } from '../lab/compile.ts';
+import { Cluster, type Network } from '../lab/cluster.ts';
 import { generateFrom } from '../lab/generator.ts';
 import { GUEST_DEVICE, type Guest } from '../lab/guest.ts';
 import { udpFrame } from '../lab/packet.ts';
-import { type ProcessId, stop, until } from '../lab/process.ts';
 import { nodeScript } from '../lab/repository.ts';
 import { ownName, sweepDead, UNDERLAY_DEVICE } from '../lab/topology.ts';
+import { bulk, roundTrip, SECONDS } from './measures.ts';
 import type { Costs } from './program-cost.ts';
-import { type Row, row } from './rows.ts';
+import { inRounds, type Measure } from './rounds.ts';
+import type { Row } from './rows.ts';
 
-const SECTION = 'datapath';
-const MODES: readonly Mode[] = ['kernel', 'ebpf'];
 const SINK_PORT = 9;
-const [UDP_PORT, TCP_PORT] = [7001, 7002];
-const ROUND_TRIPS = 5000;
-const SECONDS = 1;
 /** Longest to shortest MTU inside; the first is the network's own. */
-const OUTSIDE_TO_INSIDE = { '9000': 8950, '1500': 1500 };
+const OUTSIDE_TO_INSIDE = { 'underlay 9000': 8950, 'inside 1500': 1500 };
 
 /** sender is on sf-2 with a neighbour beside it, receiver on sf-3. */
 interface Stage {
@@ -27,25 +22,14 @@ interface Stage {
   receiver: Guest;
 }
 
-/** What is measured in each round and mode; a number per measure. */
-const MEASURES: { name: string; unit: string; measure: (stage: Stage) => Promise<number> }[] = [
-  {
-    name: 'small packets to another node',
-    unit: 'packets/s',
-    measure: (s) => packetRate(s.sender, s.receiver),
-  },
-  { name: 'small packets on one node', unit: 'packets/s', measure: (s) => packetRate(s.sender, s.neighbour) },
-  { name: 'TCP bulk, underlay 9000', unit: 'Gbit/s', measure: (s) => bulk(s, OUTSIDE_TO_INSIDE['9000']) },
-  { name: 'TCP bulk, inside 1500', unit: 'Gbit/s', measure: (s) => bulk(s, OUTSIDE_TO_INSIDE['1500']) },
-];
-
 /** The fast path against the kernel fallback, on one cluster of namespace guests: rounds of both modes in turn. */
 export async function measureDatapath(rounds: number, log: (text: string) => void): Promise<Row[]> {
   await sweepDead();
   const cluster = new Cluster(ownName('bench'), { ports: 'netns' });
   try {
     await cluster.up();
-    return await measure(await prepare(cluster), rounds, log);
+    const stage = await prepare(cluster);
+    return await inRounds('datapath', cluster, measuresOf(stage), () => programCost(stage), rounds, log);
   } finally {
     await cluster.down();
   }
@@ -66,37 +50,31 @@ async function prepare(cluster: Cluster): Promise<Stage> {
   return { cluster, network, sender, neighbour, receiver };
 }
 
-async function measure(stage: Stage, rounds: number, log: (text: string) => void): Promise<Row[]> {
-  const values = new Map<string, number[]>();
-  const note = (name: string, mode: string, value: number) => {
-    const key = `${name}\n${mode}`;
-    values.set(key, [...(values.get(key) ?? []), value]);
-    log(`  ${mode}: ${name}: ${value.toPrecision(4)}`);
-  };
-  for (let round = 0; round < rounds; round++) {
-    log(`round ${round + 1} of ${rounds}`);
-    // The order turns round, so that neither mode is always the one that comes after the other's heat.
-    for (const mode of round % 2 === 0 ? MODES : MODES.toReversed()) {
-      await stage.cluster.setMode(mode);
-      for (const { name, measure } of MEASURES) note(name, mode, await measure(stage));
-      for (const protocol of ['udp', 'tcp'] as const) {
-        const { p50, p99 } = await roundTrip(stage, protocol);
-        note(`${protocol.toUpperCase()} round trip p50`, mode, p50 / 1000);
-        note(`${protocol.toUpperCase()} round trip p99`, mode, p99 / 1000);
+function measuresOf({ sender, neighbour, receiver }: Stage): Measure[] {
+  const rate = (name: string, to: Guest): Measure => ({
+    unit: 'packets/s',
+    measure: async () => ({ [name]: await packetRate(sender, to) }),
+  });
+  const bulks = Object.entries(OUTSIDE_TO_INSIDE).map(([name, mtu]) => ({
+    unit: 'Gbit/s',
+    measure: async () => {
+      for (const guest of [sender, receiver]) {
+        const inside = String(Math.min(mtu, guest.address.mtu));
+        await guest.run(['ip', 'link', 'set', GUEST_DEVICE, 'mtu', inside]);
       }
-    }
-    if (round % 2 === 1) await stage.cluster.setMode('ebpf');
-    for (const [name, value] of Object.entries(await programCost(stage))) note(name, 'ebpf', value);
-  }
-
-  const rows: Row[] = [];
-  for (const [key, own] of values) {
-    const [name, mode] = key.split('\n') as [string, string];
-    const unit =
-      MEASURES.find((each) => each.name === name)?.unit ?? (name.includes('round trip') ? 'µs' : 'ns/packet');
-    rows.push(row(SECTION, name, mode, unit, own, values.get(`${name}\nkernel`)));
-  }
-  return rows.toSorted((a, b) => a.measure.localeCompare(b.measure) || b.mode.localeCompare(a.mode));
+      return { [`TCP bulk, ${name}`]: await bulk(sender, receiver) };
+    },
+  }));
+  const trips = (['udp', 'tcp'] as const).map((protocol) => ({
+    unit: 'µs',
+    measure: () => roundTrip(sender, receiver, protocol),
+  }));
+  return [
+    rate('small packets to another node', receiver),
+    rate('small packets on one node', neighbour),
+    ...bulks,
+    ...trips,
+  ];
 }
 
 /** Frames of 64 bytes that arrive at a guest, per second, while the sender's kernel makes as many as it can. */
@@ -114,49 +92,9 @@ async function sunk(guest: Guest): Promise<number> {
   return Number(/packets (\d+)/.exec(text)![1]);
 }
 
-async function bulk({ sender, receiver }: Stage, mtu: number): Promise<number> {
-  for (const guest of [sender, receiver]) {
-    await guest.run(['ip', 'link', 'set', GUEST_DEVICE, 'mtu', String(Math.min(mtu, guest.address.mtu))]);
-  }
-  const server = receiver.start('iperf3', ['iperf3', '--server', '--one-off']);
-  try {
-    await listening(receiver, 'tcp', 5201);
-    const client = ['iperf3', '--client', receiver.address.ipv4, '--time', String(SECONDS), '--json'];
-    const { end } = JSON.parse(await sender.run(client)) as {
-      end: { sum_received: { bits_per_second: number } };
-    };
-    return end.sum_received.bits_per_second / 1e9;
-  } finally {
-    await stop(server);
-  }
-}
-
-async function listening(guest: Guest, protocol: 'tcp' | 'udp', port: number): Promise<void> {
-  const list = ['ss', '-Hln', protocol === 'tcp' ? '-t' : '-u', `sport = :${port}`];
-  await until(`port ${port} is open`, async () => (await guest.run(list)) !== '');
-}
-
-/** Nanoseconds. */
-async function roundTrip(
-  { sender, receiver }: Stage,
-  protocol: 'udp' | 'tcp',
-): Promise<{ p50: number; p99: number }> {
-  const tool = await compileTool('bench/roundtrip');
-  const port = protocol === 'udp' ? UDP_PORT : TCP_PORT;
-  const server: ProcessId = receiver.start('roundtrip', [tool, 'server', protocol, String(port)]);
-  try {
-    await listening(receiver, protocol, port);
-    const client = [tool, 'client', protocol, receiver.address.ipv4, String(port), String(ROUND_TRIPS)];
-    return JSON.parse(await sender.run(client)) as { p50: number; p99: number };
-  } finally {
-    await stop(server);
-  }
-}
-
 async function programCost({ network, sender, neighbour, receiver }: Stage): Promise<Record<string, number>> {
   const node = sender.node;
   const costs: Costs = {
-    maps: '/sys/fs/bpf/fistpath/maps-1',
     vni: network.vxid,
     underlayDevice: UNDERLAY_DEVICE,
     here: { address: node.address, port: sender.port, ...sender.address },

@@ -1,9 +1,11 @@
 import { parseArgs } from 'node:util';
 import { measureDatapath } from './datapath.ts';
+import { measureNat } from './nat.ts';
 import type { Row } from './rows.ts';
 
 const SECTIONS: Record<string, (rounds: number, log: (text: string) => void) => Promise<Row[]>> = {
   datapath: measureDatapath,
+  nat: measureNat,
 };
 
 const USAGE = `Usage: npm run bench [-- SECTION …] [--rounds N] [--json]

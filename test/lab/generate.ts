@@ -9,7 +9,8 @@ import { setTimeout as delay } from 'node:timers/promises';
 import { BpfObject } from '#addon';
 import { compileProgram } from './compile.ts';
 
-const HEADERS = 64;
+/** As in generator.bpf.c. */
+const HEADERS = 96;
 /** struct xdp_md: data, data_end, data_meta, ingress_ifindex, rx_queue_index, egress_ifindex. */
 const CONTEXT_BYTES = 24;
 /** One live run takes about 20 ms beside its frames: the pause between bursts of a limited rate. */
@@ -20,7 +21,11 @@ const frame = Buffer.from(hex, 'hex');
 const [rate, seconds] = [Number(rateText), Number(secondsText)];
 
 const object = new BpfObject(readFileSync(await compileProgram('lab/generator')));
-object.setRodata('headers', frame.subarray(0, HEADERS));
+const words = Math.floor(Math.min(frame.length, HEADERS) / 8);
+const headers = Buffer.alloc(HEADERS);
+frame.copy(headers, 0, 0, words * 8);
+object.setRodata('headers', headers);
+object.setRodata('words', Uint8Array.of(words, 0, 0, 0));
 object.load();
 const program = object.program('generate');
 const context = Buffer.alloc(CONTEXT_BYTES);

@@ -7,20 +7,26 @@
 #include <linux/bpf.h>
 #include <bpf/bpf_helpers.h>
 
-/* Enough for every header that something on the way may change; a multiple of 8. */
-#define HEADERS 64
+/* Enough for every header that something on the way may change, a tunnel's and the inner ones; a multiple
+ * of 8. */
+#define HEADERS 96
 
 const volatile __u64 headers[HEADERS / 8];
+/* How many of them a frame has at least. */
+const volatile __u32 words = HEADERS / 8;
 
 SEC("xdp.frags")
 int generate(struct xdp_md *ctx)
 {
 	__u64 *data = (void *)(long)ctx->data;
 
-	if ((void *)data + HEADERS > (void *)(long)ctx->data_end)
-		return XDP_ABORTED;
-	for (int i = 0; i < HEADERS / 8; i++)
+	for (__u32 i = 0; i < HEADERS / 8; i++) {
+		if (i >= words)
+			break;
+		if ((void *)(data + i + 1) > (void *)(long)ctx->data_end)
+			return XDP_ABORTED;
 		data[i] = headers[i];
+	}
 	return XDP_TX;
 }
 

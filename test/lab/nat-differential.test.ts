@@ -136,7 +136,6 @@ for (const variant of VARIANTS) {
         for (const mode of ['kernel', 'ebpf'] as const) {
           await cluster.setMode(mode);
           await deliver(guest, cases); // connections begin, flows are learned
-          await deliver(guest, cases);
           const before = await readCounters(cluster, cluster.controller).catch(() => undefined);
           delivered.set(mode, await deliver(guest, cases));
           if (mode === 'kernel') continue;

@@ -57,7 +57,10 @@ export function serverOf(outside: LabNode): Guest {
 
 /** Starts natserver.c in a guest, or in the server outside. */
 export async function startEcho(guest: Guest, port = ECHO_PORT): Promise<ProcessId> {
-  const process = guest.start(`echo-${guest.namespace}`, [await compileTool('lab/natserver'), String(port)]);
+  const process = guest.start(`echo-${guest.namespace}-${port}`, [
+    await compileTool('lab/natserver'),
+    String(port),
+  ]);
   const open = `sport = :${port}`;
   await until('the echo server listens', async () => (await guest.run(['ss', '-Hltn', open])) !== '');
   return process;
