@@ -506,6 +506,57 @@ describe('dnsmasq of the networks of a node', () => {
     assert.deepEqual(await applied(), []);
   });
 
+  it('goes on as it is while the disk is full', async () => {
+    await applied(network());
+    const before = pid();
+    const place = join(state, 'dnsmasq');
+    execFileSync('mount', ['-t', 'tmpfs', '-o', 'size=64k,mode=755', 'none', `${place}/${FIRST}`]);
+    try {
+      await applied(network());
+      const second = pid();
+      assert.throws(() => writeFileSync(join(directory(), 'ballast'), Buffer.alloc(1 << 20)), /ENOSPC/);
+      const full = await apply([network({}, { mtu: 1300 })]);
+      assert.match(full.errors.get(FIRST)!, /ENOSPC/);
+      assert.equal(pid(), second);
+      assert.ok(isWorking(processState(second)), 'it was ended before its files were written');
+      rmSync(join(directory(), 'ballast'));
+      await applied(network({}, { mtu: 1300 }));
+      assert.equal((await lease('web'))?.mtu, '1300');
+    } finally {
+      // dnsmasq has its leases there.
+      execFileSync('umount', ['-l', `${place}/${FIRST}`]);
+    }
+    await applied(network());
+    assert.notEqual(pid(), before);
+  });
+
+  it('says when its port is somebody else’s, whom it leaves alone', async () => {
+    await applied();
+    const program =
+      "const s=require('dgram').createSocket('udp4');s.bind(53,'10.0.0.1',()=>console.log('bound'))";
+    const words = [`--net=/run/netns/${FIRST}`, process.execPath, '-e', program];
+    const other = spawn('nsenter', words, { stdio: ['ignore', 'pipe', 'inherit'] });
+    await once(other.stdout!, 'data');
+    const refused = await apply([network()]);
+    assert.match(refused.errors.get(FIRST)!, /can't be started \(exit 2\): .*Address already in use/);
+    assert.equal(other.exitCode, null);
+    other.kill('SIGKILL');
+    await once(other, 'exit');
+    assert.deepEqual(await applied(network()), ['update dhcp']);
+  });
+
+  it('knows two instances and an entry of one name by all their addresses', async () => {
+    const same = [
+      { interface: INTERFACE, mac: WEB, ipv4: '10.0.0.9', name: 'web' },
+      { interface: INTERFACE, mac: MAIL, ipv4: '10.0.0.10', name: 'web' },
+    ];
+    await applied(network({ leases: same, dnsEntries: [{ name: 'web', value: '10.0.0.77' }] }));
+    const addresses = (await resolve('web', 'web.banana.internal')).split(',');
+    assert.deepEqual(new Set(addresses), new Set(['10.0.0.9', '10.0.0.10', '10.0.0.77']));
+    assert.deepEqual([(await lease('web'))?.ip, (await lease('mail'))?.ip], ['10.0.0.9', '10.0.0.10']);
+    await applied();
+  });
+
   it('says what prevents it', async () => {
     chmodSync(base, 0o700);
     const closed = await apply([network()]);

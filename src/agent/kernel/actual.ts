@@ -83,7 +83,7 @@ export interface Actual {
   pending: Set<string>;
   /** Router namespaces that were looked into, by name. */
   inner: Map<string, InnerView>;
-  /** Devices of ours on which IPv6 is on. */
+  /** Devices of the networks in question on which IPv6 is on. */
   ipv6: Set<string>;
   /** The kernel has IPv6 at all. */
   hasIpv6: boolean;

@@ -139,7 +139,8 @@ export class KernelFallback {
     const translates = [...desired.values()].some(({ router }) => router?.nat);
     const uplink = translates ? this.#config.uplink : null;
     const inside = scope ? new Map<string, string[]>() : this.#nextRouters(desired);
-    const actual = await readActual(this.#run, this.#memory, { inside, uplink, ftpHelper: this.#ftpHelper });
+    const question = { inside, uplink, scope, ftpHelper: this.#ftpHelper };
+    const actual = await readActual(this.#run, this.#memory, question);
     if (uplink) this.#ftpHelper = actual.ftpHelper;
     const device = actual.links.get(underlay.device);
     if (!device)
@@ -156,7 +157,9 @@ export class KernelFallback {
       this.#config,
     );
     const execution = await execute(planned, this.#run, this.#memory);
-    const links = planned.stages.length > 0 ? await readLinks(this.#run) : actual.links;
+    // What changed inside namespaces is not seen from here.
+    const moved = planned.stages.some(({ operations }) => operations.some(({ tool }) => tool === 'ip'));
+    const links = moved ? await readLinks(this.#run) : actual.links;
     if (planned.stages.length > 0) await this.#remember(actual, execution, links);
 
     const { errors, steps } = execution;

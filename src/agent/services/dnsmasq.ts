@@ -229,8 +229,9 @@ export class Dnsmasq {
     let made = this.#working(uuid);
     let changed = false;
     if (made?.configuration !== wanted.configuration || made.router !== router) {
-      await this.#end(uuid);
+      // First what can fail: on a full disk the old process goes on.
       this.#write(directory, files);
+      await this.#end(uuid);
       made = { ...(await this.#start(network)), ...wanted };
       changed = true;
     } else if (this.#write(directory, files) || made.lists !== wanted.lists) {

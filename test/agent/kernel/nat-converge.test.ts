@@ -81,7 +81,7 @@ describe('kernel fallback, NAT, convergence', () => {
 
   it('changes one namespace by one process, and tells the outside by another', async () => {
     const result = await sf1.apply([changed], { scope: [NETWORK] });
-    assert.ok(result.processes <= 12, `${result.processes} processes`);
+    assert.ok(result.processes <= 7, `${result.processes} processes`);
     const steps = result.networks[NETWORK]!.steps.map(({ operation }) => operation);
     assert.deepEqual(steps, ['update nat']);
     await becomesComplete('back again');
