@@ -153,6 +153,22 @@ describe('controller: waiting for the network node', () => {
     assert.ok(next.ms < PATIENCE.answerMs);
   });
 
+  it('returns with the answer of a network node that never comes to an end with everything', async () => {
+    router.close();
+    await eventually('gone', async () => (await scene.operations.health()).agents === 0);
+    const hello = { node: 'sf-1', address: '10.2.1.11', networkNode: true };
+    router = await scene.connect(hello, { obedient: false });
+    router.report(uuid);
+    for (const verb of ['floatInterface', 'defloatInterface'] as const) {
+      const { revision } = router;
+      const call = watch(scene.operations[verb](SYSTEM, nic));
+      await router.until(() => router.revision > revision);
+      router.report(uuid);
+      await call.done;
+      assert.ok(call.ms < 500, `${verb}: ${call.ms} ms`);
+    }
+  });
+
   it('waits for a snapshot that does not have the network any more', async () => {
     router.obedient = true;
     await scene.operations.deleteInstance(SYSTEM, instance);

@@ -85,7 +85,7 @@ export class TestAgent {
 
   #receive(message: fistpath.ControllerMessage): void {
     this.received.push(message);
-    this.revision = message.revision;
+    this.revision = Number(message.revision);
     if (message.snapshot) {
       this.snapshots++;
       this.networks.clear();
