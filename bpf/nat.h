@@ -26,6 +26,21 @@
 #include "fdb.h"
 #include "rewrite.h"
 
+/* Where a packet goes and by which flows. */
+struct way {
+	__u64 now;
+	struct flow *elements[2]; /* in the map: of the first router, and of a hairpin's second */
+	struct flow flow; /* a copy of the last one's */
+	const struct router *router; /* the last one */
+	const struct fdb_entry *receiver;
+	const struct nexthop *nexthop; /* when the receiver is on another node */
+	__u32 vni; /* network that it enters */
+	__u32 egress_ifindex; /* when it leaves this node */
+	__u8 hops; /* routers that it passes */
+	bool due; /* one of its flows is to be seen by conntrack */
+	struct rewrite rewrite;
+};
+
 /*
  * The tuple of a whole packet, and whether conntrack would take it for an ordinary one of a connection that
  * it knows. What it calls invalid must not pass here: the length checks are its own (udp_error, tcp_error).

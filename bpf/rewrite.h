@@ -21,21 +21,6 @@ struct rewrite {
 _Static_assert(offsetof(struct rewrite, ports) - offsetof(struct rewrite, ethernet) == TRANSPORT_OFFSET,
                "nothing between the headers");
 
-/* Where a packet goes and by which flows: what nat.h finds out. */
-struct way {
-	__u64 now;
-	struct flow *elements[2]; /* in the map: of the first router, and of a hairpin's second */
-	struct flow flow; /* a copy of the last one's */
-	const struct router *router; /* the last one */
-	const struct fdb_entry *receiver;
-	const struct nexthop *nexthop; /* when the receiver is on another node */
-	__u32 vni; /* network that it enters */
-	__u32 egress_ifindex; /* when it leaves this node */
-	__u8 hops; /* routers that it passes */
-	bool due; /* one of its flows is to be seen by conntrack */
-	struct rewrite rewrite;
-};
-
 static __always_inline __u32 fold32(__u64 sum)
 {
 	sum = (sum & 0xffffffff) + (sum >> 32);

@@ -29,6 +29,14 @@ function macOf(name: string): Uint8Array {
   return Uint8Array.from(address.split(':'), (part) => Number.parseInt(part, 16));
 }
 
+/** The uplink and the outside's end of it; again, too, when it was deleted: with the outside's old MAC. */
+export function makeUplink(): void {
+  ip(`link add uplink0 type veth peer name eth0 netns ${OUTSIDE} address 0a:00:00:00:00:01`);
+  ip('link set uplink0 master br-egress up');
+  ip(`-n ${OUTSIDE} addr add 10.10.0.1/24 dev eth0`);
+  ip(`-n ${OUTSIDE} link set eth0 up`);
+}
+
 /** The router's namespace and both its devices; again, too, when it was deleted. */
 export function makeRouter(): void {
   ip(`netns add ${ROUTER}`);
@@ -65,10 +73,7 @@ export function makeWorld(): void {
   ip(`-n ${GUEST} addr add 10.0.0.2/24 dev eth0`);
   ip(`-n ${GUEST} link set eth0 up`);
   ip(`-n ${GUEST} route add default via 10.0.0.1`);
-  ip(`link add uplink0 type veth peer name eth0 netns ${OUTSIDE}`);
-  ip('link set uplink0 master br-egress up');
-  ip(`-n ${OUTSIDE} addr add 10.10.0.1/24 dev eth0`);
-  ip(`-n ${OUTSIDE} link set eth0 up`);
+  makeUplink();
   makeRouter();
 }
 

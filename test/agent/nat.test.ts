@@ -12,7 +12,9 @@ import {
 import { readOutsideUsage } from '../../src/agent/datapath/usage.ts';
 import {
   ifindex,
+  ip,
   makeRouter,
+  makeUplink,
   makeWorld,
   placed,
   removeRouter,
@@ -215,6 +217,18 @@ describe('FastPath of a network node', () => {
     await applyAll(placed());
     assert.ok(generation()! > before[0]!);
     assert.notEqual(linkInfo(LEARN[0]!).id, before[1]);
+    await slowly();
+    assert.ok((await slowly()) <= FIRST);
+  });
+
+  it('starts anew with an uplink that was made again', async () => {
+    const before = [generation()!, ifindex('uplink0')];
+    ip('link del uplink0');
+    makeUplink();
+    await applyAll(placed());
+    assert.ok(generation()! > before[0]!);
+    assert.deepEqual(links('uplink'), [`uplink-tc-${ifindex('uplink0')}`]);
+    assert.notEqual(ifindex('uplink0'), before[1]);
     await slowly();
     assert.ok((await slowly()) <= FIRST);
   });

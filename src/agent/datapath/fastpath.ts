@@ -9,7 +9,7 @@ import { type BpfMap, RingBuffer } from '#addon';
 import type { fistpath } from '#proto';
 import type { NetworkDevices } from '../kernel/kernel.ts';
 import { Account, AccountKey, Event, FdbKey, Gateway, MemberKey, Port, RoutedKey, Tunnel } from './abi.ts';
-import { bytesOf, type Entries, MirroredMap } from './mirror.ts';
+import { bytesOf, type Entries, MirroredMap, viewOf } from './mirror.ts';
 import { learnPins, Nat, type NatConfig } from './nat.ts';
 import { readNexthops } from './nexthops.ts';
 import { Pins } from './pins.ts';
@@ -38,13 +38,9 @@ const ORDER: TableName[] = [
   ...(['accounts', 'gateways', 'routers'] as const),
 ];
 
-function view(bytes: Uint8Array): DataView {
-  return new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
-}
-
 /** The key of ports and tunnels. */
 function ifindexOf(key: string): number {
-  return view(bytesOf(key)).getUint32(0, true);
+  return viewOf(bytesOf(key)).getUint32(0, true);
 }
 
 function allEntries(table: MirroredMap): [string, Uint8Array][] {
@@ -53,15 +49,15 @@ function allEntries(table: MirroredMap): [string, Uint8Array][] {
 
 /** The VNI that an entry found in a map belongs to. */
 const GROUP_OF: Record<TableName, (key: Uint8Array, value: Uint8Array) => number> = {
-  ports: (_key, value) => Port.read(view(value), 0).vni,
-  fdb: (key) => FdbKey.read(view(key), 0).vni,
-  networks: (key) => view(key).getUint32(0, true),
-  tunnels: (_key, value) => Tunnel.read(view(value), 0).vni,
-  members: (key) => MemberKey.read(view(key), 0).vni,
-  routed: (key) => RoutedKey.read(view(key), 0).vni,
-  accounts: (key) => AccountKey.read(view(key), 0).vni,
-  gateways: (_key, value) => Gateway.read(view(value), 0).vni,
-  routers: (key) => view(key).getUint32(0, true),
+  ports: (_key, value) => Port.read(viewOf(value), 0).vni,
+  fdb: (key) => FdbKey.read(viewOf(key), 0).vni,
+  networks: (key) => viewOf(key).getUint32(0, true),
+  tunnels: (_key, value) => Tunnel.read(viewOf(value), 0).vni,
+  members: (key) => MemberKey.read(viewOf(key), 0).vni,
+  routed: (key) => RoutedKey.read(viewOf(key), 0).vni,
+  accounts: (key) => AccountKey.read(viewOf(key), 0).vni,
+  gateways: (_key, value) => Gateway.read(viewOf(value), 0).vni,
+  routers: (key) => viewOf(key).getUint32(0, true),
 };
 
 export class FastPath {
@@ -105,12 +101,12 @@ export class FastPath {
     const { ports, accounts, routers } = this.#tables;
     const portSlots = allEntries(ports).map(([key, value]): [number, number] => [
       ifindexOf(key),
-      Port.read(view(value), 0).slot,
+      Port.read(viewOf(value), 0).slot,
     ]);
     this.#portSlots = new Slots(open('port_counters'), portSlots);
     const accountSlots = allEntries(accounts).map(([key, value]): [string, number] => [
       key,
-      Account.read(view(value), 0).slot,
+      Account.read(viewOf(value), 0).slot,
     ]);
     this.#accountSlots = new Slots(open('usage'), accountSlots);
     const { gateways } = this.#tables;
@@ -119,7 +115,7 @@ export class FastPath {
     this.#events = {
       map,
       ring: new RingBuffer(map, (records) => {
-        for (const record of records) onEvent(Event.read(view(record), 0));
+        for (const record of records) onEvent(Event.read(viewOf(record), 0));
       }),
     };
   }

@@ -1,11 +1,7 @@
 /** The cached NAT decisions, as far as user space has to do with them. The programs write them, nobody else. */
 import type { BpfMap } from '#addon';
 import { Flow, Router } from './abi.ts';
-import type { MirroredMap } from './mirror.ts';
-
-function viewOf(part: Uint8Array): DataView {
-  return new DataView(part.buffer, part.byteOffset, part.byteLength);
-}
+import { type MirroredMap, viewOf } from './mirror.ts';
 
 export class Flows {
   readonly map: BpfMap;

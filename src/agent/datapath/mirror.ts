@@ -12,6 +12,10 @@ export function bytesOf(key: string): Uint8Array {
   return Buffer.from(key, 'latin1');
 }
 
+export function viewOf(bytes: Uint8Array): DataView {
+  return new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
+}
+
 /** The smallest change that turns one set of entries into another; of a full map, what it holds can still change. */
 export function difference(
   actual: Entries,

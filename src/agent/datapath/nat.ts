@@ -9,7 +9,7 @@ import { macText, networkNames } from '../kernel/names.ts';
 import { Gateway, GatewayKey, RouterFlag } from './abi.ts';
 import { natRefusal, transmitsXdp } from './capability.ts';
 import { Flows } from './flows.ts';
-import type { MirroredMap } from './mirror.ts';
+import { type MirroredMap, viewOf } from './mirror.ts';
 import { flowExpiryNs, type Hook, learnPin, type Programs } from './programs.ts';
 import { bytes, NO_TABLES, natPrint, nodeGateway, type RouterPart } from './tables.ts';
 
@@ -202,7 +202,7 @@ export class Nat {
   async #prepareRouter(vni: number, nat: NatDevices): Promise<void> {
     for (const mac of [nat.insideMac, nat.outsideMac]) {
       const owner = this.#gateways.map.lookup(bytes(GatewayKey, { mac }));
-      if (owner && Gateway.read(new DataView(owner.buffer, owner.byteOffset), 0).vni !== vni)
+      if (owner && Gateway.read(viewOf(owner), 0).vni !== vni)
         throw new Error(`MAC ${macText(mac)} of its router is another one's: its NAT is the kernel's alone`);
     }
     this.#bridges.set(vni, nat.bridgeMac);

@@ -7,6 +7,7 @@ import { inNamespace } from '#addon';
 import type { fistpath } from '#proto';
 import type { Config } from '../../config.ts';
 import type { NetworkResult } from '../kernel/kernel.ts';
+import { macText } from '../kernel/names.ts';
 import { readUnderlay } from '../underlay.ts';
 import { type Event, Program, Reason } from './abi.ts';
 import { detachAll, FastPath } from './fastpath.ts';
@@ -31,10 +32,6 @@ async function ifindexOf(ifname: string): Promise<number | undefined> {
 function reasonName(number: number): string {
   const name = Object.entries(Reason).find(([, value]) => value === number)?.[0] ?? `reason ${number}`;
   return name.toLowerCase().replaceAll('_', ' ');
-}
-
-function macText(mac: Uint8Array): string {
-  return Array.from(mac, (byte) => byte.toString(16).padStart(2, '0')).join(':');
 }
 
 /** What an earlier process may have attached without a pin, where the kernel has no TCX. */

@@ -2,6 +2,7 @@
 import { existsSync } from 'node:fs';
 import { BpfMap } from '#addon';
 import { Account, AccountKey, Usage } from './abi.ts';
+import { viewOf } from './mirror.ts';
 import { Pins } from './pins.ts';
 import { bytes, ipv4Text, U32 } from './tables.ts';
 
@@ -12,7 +13,7 @@ export interface OutsideTraffic {
 
 /** The sum over all CPUs. */
 function total(value: Uint8Array): OutsideTraffic {
-  const view = new DataView(value.buffer, value.byteOffset, value.byteLength);
+  const view = viewOf(value);
   const sum = { sent: { packets: 0, bytes: 0 }, received: { packets: 0, bytes: 0 } };
   for (let at = 0; at < value.byteLength; at += Usage.size) {
     const one = Usage.read(view, at);
@@ -37,7 +38,6 @@ export function readOutsideUsage(bpfDirectory: string): Map<number, Map<string, 
   const usage = BpfMap.open(pins.map('usage'), { readOnly: true });
   try {
     const { count, keys, values } = accounts.entries();
-    const viewOf = (part: Uint8Array) => new DataView(part.buffer, part.byteOffset, part.byteLength);
     for (let i = 0; i < count; i++) {
       const { vni, address } = AccountKey.read(viewOf(keys), i * AccountKey.size);
       const { slot } = Account.read(viewOf(values), i * Account.size);
