@@ -114,8 +114,10 @@ export function floatingFor(
   return pool.take(draft, { type: 'floating', ownerType: 'interface', owner: uuid });
 }
 
-function mustHaveNat({ name, uuid, provideNat }: fistpath.Network): void {
-  if (provideNat) return;
-  const text = `network ${name} (${uuid}) was created without provide_nat: nothing of the floating network reaches it`;
-  throw new RequestError('conflict', text);
+function mustHaveNat({ name, uuid, provideNat, floatingGateway }: fistpath.Network): void {
+  if (floatingGateway !== '') return;
+  const why = provideNat
+    ? 'has no gateway: no address of the pool was free for it. Free one, and start the controller anew'
+    : 'was created without provide_nat: nothing of the floating network reaches it';
+  throw new RequestError('conflict', `network ${name} (${uuid}) ${why}`);
 }

@@ -158,17 +158,27 @@ describe('controller: the floating network', () => {
 
   it('gives a gateway to networks that were made while there was no pool', async () => {
     await open(null);
-    const { uuid } = await network();
-    const before = await scene.operations.getNetwork(SYSTEM, uuid);
-    await scene.put(
-      'network',
-      uuid,
-      fistpath.Network.create(Object.assign({}, before, { provideNat: true })),
-    );
+    const made = [await network(), await network()];
+    for (const { uuid } of made) {
+      const before = await scene.operations.getNetwork(SYSTEM, uuid);
+      const record = fistpath.Network.create(Object.assign({}, before, { provideNat: true }));
+      await scene.put('network', uuid, record);
+    }
+    const gateways = () =>
+      Promise.all(
+        made.map(async ({ uuid }) => (await scene.operations.getNetwork(SYSTEM, uuid)).floatingGateway),
+      );
     await scene.reopen();
-    assert.equal((await scene.operations.getNetwork(SYSTEM, uuid)).floatingGateway, '');
+    assert.deepEqual(await gateways(), ['', '']);
+    // One address is too few.
     await scene.reopen({ floatingPool: '10.10.0.0/30' });
-    assert.equal((await scene.operations.getNetwork(SYSTEM, uuid)).floatingGateway, '10.10.0.2');
-    assert.ok((await pool()).includes(`10.10.0.2 gateway network ${uuid}`));
+    assert.deepEqual((await gateways()).sort(), ['', '10.10.0.2']);
+    const poor = made[(await gateways()).indexOf('')]!.uuid;
+    const rich = made[(await gateways()).indexOf('10.10.0.2')]!.uuid;
+    assert.ok((await pool()).includes(`10.10.0.2 gateway network ${rich}`));
+    await assert.rejects(scene.operations.routeAddress(SYSTEM, poor), {
+      code: 'conflict',
+      message: /has no gateway: no address of the pool was free for it/,
+    });
   });
 });
