@@ -308,6 +308,42 @@ describe('controller: agents', () => {
     await eventually('deleted', async () => (await state()) === DELETED);
   });
 
+  it('moves the network node: the new one gets every router, and is the one that is waited for', async () => {
+    const old = await scene.connect({ node: 'sf-1', address: '10.2.1.11', networkNode: true });
+    const next = await scene.connect({ node: 'sf-2', address: '10.2.1.12' });
+    const request = { name: 'net', netblock: '192.168.0.0/24', provide_nat: true };
+    const { uuid } = await scene.operations.createNetwork(SYSTEM, request);
+    const { interfaces } = await scene.operations.createInstance(SYSTEM, {
+      ...instanceOn([{ network_uuid: uuid, float: true }]),
+      placed_on: 'sf-1',
+    });
+    await old.until(() => old.networks.get(uuid)?.router?.nat?.floats?.length === 1);
+    const { router } = old.networks.get(uuid)!;
+
+    // Each daemon was started anew with another configuration.
+    next.close();
+    const chosen = await scene.connect({ node: 'sf-2', address: '10.2.1.12', networkNode: true });
+    assert.equal(chosen.networks.size, 0, 'the first by name is it still');
+    old.close();
+    const former = await scene.connect({ node: 'sf-1', address: '10.2.1.11' });
+    await chosen.until(() => chosen.networks.has(uuid));
+    assert.deepEqual(chosen.networks.get(uuid)?.router, router);
+    assert.equal(former.networks.get(uuid)?.router, null);
+    assert.deepEqual(former.networks.get(uuid)?.peers, ['10.2.1.12']);
+
+    former.obedient = false;
+    await scene.operations.defloatInterface(SYSTEM, interfaces[0]!);
+    assert.deepEqual(chosen.networks.get(uuid)?.router?.nat?.floats, [], 'it has applied it by now');
+    former.failing.set(uuid, 'not my business any more');
+    former.report(uuid);
+    await eventually('told', async () =>
+      (await scene.operations.events(SYSTEM, 'network', uuid, {})).some(({ message }) =>
+        message.startsWith('not my business'),
+      ),
+    );
+    assert.equal((await scene.operations.getNetwork(SYSTEM, uuid)).error, '');
+  });
+
   it('forgets a node only when nothing is on it and its agent is gone', async () => {
     const two = await sf2();
     const { uuid } = await network();
