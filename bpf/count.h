@@ -15,6 +15,7 @@ struct trail {
 	const struct port *sender; /* NULL: it came by the tunnel */
 	const struct fdb_entry *receiver; /* NULL: not found */
 	struct flow *flows[2]; /* that it went by: of one router, or of two; NULL: none */
+	__u32 flow_bytes; /* of its IPv4 packet: what Ethernet has padded it with is no one's traffic */
 };
 
 static __always_inline enum verdict verdict_of(enum reason reason)
@@ -143,8 +144,8 @@ static __always_inline void count(enum program program, enum reason reason, cons
 			add(&port->received, packets, packet->length);
 	}
 	if (verdict <= VERDICT_UPLINK) {
-		count_flow(trail->flows[0], packets, frame->length);
-		count_flow(trail->flows[1], packets, frame->length);
+		count_flow(trail->flows[0], packets, trail->flow_bytes);
+		count_flow(trail->flows[1], packets, trail->flow_bytes);
 	}
 	if (verdict == VERDICT_DROP)
 		tell(program, reason, packet, trail->vni);

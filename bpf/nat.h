@@ -233,6 +233,7 @@ static __always_inline enum reason translate(const struct packet *packet, const 
 	trail->receiver = way->receiver;
 	trail->flows[0] = way->elements[0];
 	trail->flows[1] = way->elements[1];
+	trail->flow_bytes = bpf_ntohs(frame->ipv4->tot_len);
 	return reason;
 }
 

@@ -341,7 +341,9 @@ export function decide(program: ProgramName, frame: Uint8Array, context: Context
   const refreshed = (passage?.refreshed ?? []).filter((flow) => flow.due);
   for (const flow of refreshed) flow.due = false;
   const flows = passage?.flows ?? [];
-  const flowBytes = bytes - ETHERNET - (program.startsWith('underlay') ? TUNNEL_HEADERS + ETHERNET : 0);
+  // What the IPv4 header says: padding behind the packet does not count.
+  const ipv4 = ETHERNET + (program.startsWith('underlay') ? TUNNEL_HEADERS + ETHERNET : 0);
+  const flowBytes = flows.length > 0 ? u16(frame, ipv4 + 2) : 0;
   for (const flow of flows) {
     flow.packets += packets;
     flow.bytes += flowBytes;

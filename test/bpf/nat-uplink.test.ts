@@ -1,9 +1,9 @@
-import { frameOf, type PacketOptions, packetOfTuple } from './flows.ts';
-import { ETHERTYPE, ethernet, ipv4 } from './frames.ts';
+import { frameOf, type PacketOptions, packetOfTuple, translatedFrameOf } from './flows.ts';
+import { concat, ETHERTYPE, ethernet, ipv4 } from './frames.ts';
 import { type Row, staysVerifiable, table } from './harness.ts';
 import { type Flow, flowKey } from './maps.ts';
 import type { Reason } from './model.ts';
-import { back, edited, layer3, length, passes, payloadFor, summed } from './nat-rows.ts';
+import { back, edited, layer3, length, passes, payloadFor, same, summed } from './nat-rows.ts';
 import { ADDRESS, DEVICES, MAC } from './places.ts';
 
 describe('NAT from the outside', () => {
@@ -24,6 +24,12 @@ describe('NAT from the outside', () => {
       ports: { 'slot 2 received': [1, length], 'usage 1 received': [1, layer3] },
       flows: { [`flow ${flowKey(back('udp').key)}`]: [1, layer3] },
     }),
+    {
+      ...answer('UDP with padding, which does not count', 'udp', 'TO_PORT'),
+      frame: concat(to(back('udp')), new Uint8Array(6)),
+      out: same(concat(translatedFrameOf(back('udp')), new Uint8Array(6))),
+      ports: { 'slot 2 received': [1, length + 6], 'usage 1 received': [1, layer3] },
+    },
     answer('echo reply', 'echo', 'TO_PORT'),
     answer('UDP to a floating address', 'floatingUdp', 'TO_PORT'),
     answer('echo reply to a floating address', 'floatingEcho', 'TO_PORT'),
