@@ -13,6 +13,7 @@ describe('DHCP and DNS', function () {
   this.timeout(60_000);
   let [full, bare, silent]: Network[] = [];
   let [near, far, plain, alone]: Guest[] = [];
+  let unanswered: ReturnType<typeof askInVain> | undefined;
   const cluster = useCluster({ ports: 'netns' }, async () => {
     full = await cluster.createNetwork('full', '192.168.0.0/24', { dhcp: true, nat: true, dns: true });
     bare = await cluster.createNetwork('bare', '192.168.0.0/24', { dhcp: true });
@@ -35,6 +36,8 @@ describe('DHCP and DNS', function () {
       { namespace: cluster.server.namespace },
     );
     await cluster.setMode('ebpf');
+    unanswered = askInVain(alone); // while the other tests run
+    unanswered.catch(() => undefined);
   });
 
   /** Takes a guest's address away and asks for one; what the client was told, or undefined when nobody answered. */
@@ -45,9 +48,16 @@ describe('DHCP and DNS', function () {
     return told.length > 0 ? (Object.fromEntries(told) as Record<string, string>) : undefined;
   }
 
+  async function askInVain(guest: Guest) {
+    const capture = await Capture.start(guest.node, GUEST_DEVICE, guest.namespace);
+    const start = Date.now();
+    const answer = await ask(guest, 6);
+    return { answer, waited: Date.now() - start, frames: await capture.end() };
+  }
+
   /** The addresses that a name has, asked with a guest's own tool. */
   async function resolve(guest: Guest, name: string, server = routerOf(full!)): Promise<string[]> {
-    const { stdout } = await guest.tryRun(['busybox', 'nslookup', '-type=a', name, server]);
+    const { stdout } = await guest.tryRun(['timeout', '2', 'busybox', 'nslookup', '-type=a', name, server]);
     const answer = stdout.slice(stdout.indexOf('\n\n'));
     return [...answer.matchAll(/^Address(?: \d+)?: (\S+)$/gm)].map((match) => match[1]!);
   }
@@ -107,11 +117,9 @@ describe('DHCP and DNS', function () {
   });
 
   it('--no-dhcp: nothing answers within 10 s', async () => {
-    const capture = await Capture.start(alone!.node, GUEST_DEVICE, alone!.namespace);
-    const start = Date.now();
-    assert.equal(await ask(alone!, 6), undefined);
-    assert.ok(Date.now() - start >= 10_000, `the client waited only ${Date.now() - start} ms`);
-    const frames = await capture.end();
+    const { answer, frames, waited } = await unanswered!;
+    assert.equal(answer, undefined);
+    assert.ok(waited >= 10_000, `the client waited only ${waited} ms`);
     const udp = frames.filter(({ bytes }) => bytes.readUInt16BE(12) === 0x0800 && bytes[23] === 17);
     assert.ok(
       udp.some(({ out, bytes }) => out && bytes.readUInt16BE(36) === 67),
@@ -124,15 +132,8 @@ describe('DHCP and DNS', function () {
   });
 
   it('`network ping` asks from the router', async () => {
-    for (const [network, to] of [
-      [full!, near!.address.ipv4],
-      [full!, far!.address.ipv4],
-    ] as const) {
-      const { stdout } = await cluster.rest.call<{ stdout: string }>(
-        'GET',
-        `/networks/${network.uuid}/ping/${to}`,
-      );
-      assert.match(stdout, / 0% packet loss/);
-    }
+    const path = `/networks/${full!.uuid}/ping/${far!.address.ipv4}`;
+    const { stdout } = await cluster.rest.call<{ stdout: string }>('GET', path);
+    assert.match(stdout, / 0% packet loss/);
   });
 });

@@ -61,7 +61,7 @@ describe('conntrack and the flow table stay right', function () {
   }
 
   it('a connection idle in one direction and busy in the other survives many timeouts', async () => {
-    const seconds = 9;
+    const seconds = 7;
     let answer: { asked: number; received: number; longestMs: number } | undefined;
     let atTheEnd: string[] = [];
     const { total, namespace } = await throughNamespace(cluster, network, async () => {
@@ -83,7 +83,7 @@ describe('conntrack and the flow table stay right', function () {
   it('a TCP connection that is used lives on, its refreshes are few', async () => {
     let steady: Steady | undefined;
     const { total, namespace } = await throughNamespace(cluster, network, async () => {
-      steady = await natload<Steady>(guest, 'steady', SERVER_ADDRESS, 5, 100, 5);
+      steady = await natload<Steady>(guest, 'steady', SERVER_ADDRESS, 5, 100, 4);
     });
     figure(`${namespace} of ${total} packets through the namespace`);
     assert.deepEqual([steady!.tcp.broken, steady!.udp.sent - steady!.udp.received], [0, 0]);

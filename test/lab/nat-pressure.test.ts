@@ -24,7 +24,7 @@ describe(`a flow table of ${FLOWS} entries that is too small, and a SYN flood`, 
 
   /** What another guest notices while `work` runs: of its established connections, and of new ones. */
   async function besides(work: () => Promise<unknown>): Promise<void> {
-    const seconds = 6;
+    const seconds = 5;
     const established = natload<Steady>(victim!, 'steady', SERVER_ADDRESS, 20, 500, seconds);
     await delay(500);
     const attack = work();
@@ -50,7 +50,7 @@ describe(`a flow table of ${FLOWS} entries that is too small, and a SYN flood`, 
   it('a guest that floods the outside with SYNs', async () => {
     const synflood = await compileTool('lab/synflood');
     await besides(async () => {
-      const sent = Number(await attacker!.run([synflood, NOWHERE, '4', '20000']));
+      const sent = Number(await attacker!.run([synflood, NOWHERE, '3', '20000']));
       figure(`${sent} SYNs`);
       assert.ok(sent > 20_000, `only ${sent} SYNs were sent`);
     });
