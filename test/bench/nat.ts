@@ -56,6 +56,12 @@ async function prepare(cluster: Cluster, hook: Hook): Promise<Stage> {
   // The generator's frames are frames of XDP: a veth takes them when it has GRO on.
   await cluster.controller.run(['ethtool', '-K', UNDERLAY_DEVICE, 'gro', 'on']);
   await cluster.controller.run(['ethtool', '-K', UPLINK_DEVICE, 'gro', 'on']);
+  // Thousands of closed connections in a row: what looks for a free port must not be what is measured.
+  await far.run([
+    'sh',
+    '-ec',
+    'cd /proc/sys/net/ipv4; echo 1024 65000 > ip_local_port_range; echo 1 > tcp_tw_reuse',
+  ]);
   await far.run(['ping', '-c1', '-W2', SERVER_ADDRESS]);
   const neighbour = await far.run(['ip', 'neigh', 'show', routerOf(network)]);
   const routerMac = / lladdr (\S+)/.exec(neighbour)![1]!;
