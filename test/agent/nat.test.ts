@@ -1,3 +1,4 @@
+/** The fast path of a router, with real packets. One file, since every case needs the same router, which is made once. */
 import assert from 'node:assert/strict';
 import { type ChildProcess, execFileSync } from 'node:child_process';
 import { existsSync, readdirSync, readFileSync } from 'node:fs';
