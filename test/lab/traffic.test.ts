@@ -26,6 +26,10 @@ function innerIsArp({ bytes }: CapturedFrame): boolean {
   return bytes.readUInt16BE(TUNNEL_BYTES + 12) === ARP;
 }
 
+function innerIsTcp({ bytes }: CapturedFrame): boolean {
+  return bytes.readUInt16BE(TUNNEL_BYTES + 12) === 0x0800 && bytes[TUNNEL_BYTES + 14 + 9] === 6;
+}
+
 function isUnicast({ bytes }: CapturedFrame): boolean {
   return (bytes[TUNNEL_BYTES]! & 1) === 0;
 }
@@ -49,7 +53,7 @@ for (const variant of VARIANTS) {
         const fast = () => Promise.all(nodes.map((node) => readCounters(cluster, node)));
         assert.equal(await pingLoss(here!, remote!.address.ipv4, 2), 0);
         for (const node of nodes) await startWitness(node);
-        const before = mode === 'ebpf' ? await fast() : undefined;
+        const before = await fast();
         const capture = await Capture.start(cluster.topology.wire, here!.node.name, undefined, 128);
 
         assert.equal(await pingLoss(here!, remote!.address.ipv4, 50), 0);
@@ -86,14 +90,17 @@ for (const variant of VARIANTS) {
         }
 
         const carried = await Promise.all(nodes.map(kernelForwarded));
+        const after = await fast();
         if (mode === 'kernel') {
-          for (const count of carried)
-            assert.ok(count >= unicast.length * 0.5, `the kernel carried only ${count}`);
+          // How much of TCP is merged on its way depends on the machine; pings and datagrams are not.
+          const single = unicast.filter((frame) => !innerIsTcp(frame)).length;
+          assert.ok(single > 1000, `only ${single} pings and datagrams`);
+          for (const count of carried) assert.ok(count > single, `the kernel carried only ${count}`);
+          for (const i of [0, 1]) assert.deepEqual(after[i]!.programs, before[i]!.programs);
           return;
         }
-        const after = await fast();
         for (const [i, guest] of [here!, remote!].entries()) {
-          const [was, is] = [before![i]!, after[i]!];
+          const [was, is] = [before[i]!, after[i]!];
           const delta = (program: string, verdict: string) =>
             packetsOf(is, program, verdict) - packetsOf(was, program, verdict);
           const [portWas, portIs] = [portCounters(was, guest.port), portCounters(is, guest.port)];
