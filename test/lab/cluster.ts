@@ -190,7 +190,7 @@ export class Cluster {
   }
 
   /** Waits until the controller answers, every node is there and its datapath has settled. */
-  async ready(timeout = 20_000): Promise<void> {
+  async ready(timeout = 45_000): Promise<void> {
     const rest = this.rest;
     await until(
       `three nodes are ready (see ${this.topology.directory}/*/fistpathd.log)`,

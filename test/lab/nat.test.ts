@@ -135,13 +135,13 @@ for (const variant of [...OWN_NIC, SHARED_NIC]) {
         ['far', far!],
       ] as const) {
         works.push(
-          [`TCP from ${name}`, () => iperf3(guest, cluster.server, ['--bytes', '150M'])],
+          [`TCP from ${name}`, () => iperf3(guest, cluster.server, ['--bytes', '300M'])],
           [`TCP to ${name}`, () => iperf3(guest, cluster.server, ['--bytes', '150M', '--reverse'])],
           [`UDP of ${name}`, () => natload(guest, 'steady', SERVER_ADDRESS, 0, 8000, 1)],
           [`ping of ${name}`, () => guest.run(['ping', '-qc', '1500', '-i', '0.0005', SERVER_ADDRESS])],
         );
       }
-      works.push(['TCP to the floating address', () => iperf3(cluster.server, inwards, ['--bytes', '150M'])]);
+      works.push(['TCP to the floating address', () => iperf3(cluster.server, inwards, ['--bytes', '300M'])]);
       for (const [name, work] of works) {
         const { total, namespace } = await throughNamespace(cluster, network!, work);
         figure(`${name}: ${namespace} of ${total} packets through the namespace`);
